@@ -41,8 +41,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def load_module(
     path: str | Path,
-    expected: type[M] = OverparameterizedModule,
-    **overrides: Any,  # type: ignore[assignment]
+    expected: type[M] = OverparameterizedModule,  # type: ignore[assignment]
+    **overrides: Any,
 ) -> M:
     """Rebuild a module from its checkpoint and put it in eval mode on the CPU.
 

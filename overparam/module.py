@@ -142,7 +142,7 @@ class OverparameterizedModule(pl.LightningModule):
             return optimizer
         scheduler = self.scheduler(optimizer)
         if getattr(scheduler, "total_steps", 0) is None:
-            scheduler.total_steps = self.horizon()  # type: ignore[union-attr]
+            scheduler.total_steps = self.horizon()  # type: ignore[attr-defined]
         config: dict[str, Any] = {"scheduler": scheduler, "interval": "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
             config |= {"interval": "epoch", "monitor": getattr(scheduler, "monitor", "train/loss")}
@@ -178,7 +178,7 @@ class OverparameterizedModule(pl.LightningModule):
         """Inputs of one forward, for counting operations and exporting; None if unknown."""
         example = self.example_input_array
         if example is None or isinstance(example, tuple):
-            return example  # type: ignore[return-value]
+            return example
         return (example,) if isinstance(example, Tensor) else None
 
     @property

@@ -113,7 +113,7 @@ def strip(module: nn.Module, name: str) -> None:
 
 def _strip_one(layer: nn.Module, attribute: str) -> None:
     """Remove our own parametrization without folding it in; refuse anybody else's."""
-    chain = layer.parametrizations[attribute]  # type: ignore[index,union-attr]
+    chain = layer.parametrizations[attribute]  # type: ignore[index]
     foreign = [type(link).__name__ for link in chain if not hasattr(link, "freeze")]
     if foreign:
         raise ValueError(
