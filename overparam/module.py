@@ -3,7 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
@@ -41,7 +41,7 @@ class OverparameterizedModule(pl.LightningModule):
             whose ``total_steps`` is None is given the number of steps of the run.
     """
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: Any, **kwargs: Any) -> "OverparameterizedModule":
         """Remember the constructor arguments before any constructor can change them."""
         self = super().__new__(cls)
         try:
@@ -254,7 +254,7 @@ class OverparameterizedModule(pl.LightningModule):
             small.refresh_hyperparameters()
         return small
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, Any]) -> "OverparameterizedModule":
         """Copy without the trainer, which belongs to the original alone."""
         trainer, self._trainer = self._trainer, None
         fabric, self._fabric = self._fabric, None
