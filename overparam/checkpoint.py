@@ -1,7 +1,7 @@
 """Loading a module from its checkpoint alone."""
 
+import argparse
 import pickle
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,10 +66,9 @@ def load_module(
         raise InputError(f"checkpoint {path} holds a {name}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, expected)):
         raise InputError(f"checkpoint {path} holds a {name}, expected a {expected.__name__}")
-    sys.modules[kind.__module__]  # locate has imported it, which Lightning's own check requires
     try:
         module = kind.load_from_checkpoint(path, map_location="cpu", weights_only=True, **overrides)
-    except (RuntimeError, TypeError, ValueError, KeyError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError, argparse.ArgumentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"checkpoint {path} cannot rebuild its {name}: {reason}") from error
     return module.eval()
