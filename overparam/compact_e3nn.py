@@ -7,7 +7,6 @@ switches e3nn's own normalisation off: the outputs do not change when paths leav
 
 import copy
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
@@ -16,22 +15,20 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, fx, nn
 
-from overparam.compact_mlp import Affine, HiddenUnits, Reader, _put, chain_units, is_linear
+from overparam.compact_mlp import is_linear
+from overparam.hidden_units import Affine, HiddenUnits, chain_units, put
+from overparam.pair_product import FUSE_LIMIT, fuse_cost, fuse_product
 
 Keep = Bool[Tensor, " paths"] | Sequence[bool]
 
-# Up to this many multiply-adds a row, one dense matrix product over all pairs of inputs beats
-# e3nn's chain of small contractions on a CPU; beyond, the zeros of the matrix cost more.
-FUSE_LIMIT = 16_384
-
 
 def is_product(module: nn.Module) -> bool:
-    """Tell whether ``module`` is an ``e3nn.o3.TensorProduct``."""
+    """Tell whether ``module`` computes as an ``e3nn.o3.TensorProduct`` does."""
     return _is(module, "o3", "TensorProduct")
 
 
 def is_o3_linear(module: nn.Module) -> bool:
-    """Tell whether ``module`` is an ``e3nn.o3.Linear``."""
+    """Tell whether ``module`` computes as an ``e3nn.o3.Linear`` does."""
     return _is(module, "o3", "Linear")
 
 
@@ -42,8 +39,10 @@ def is_radial(module: nn.Module) -> bool:
 
 def _is(module: nn.Module, floor: str, name: str) -> bool:
     library = sys.modules.get("e3nn")  # who holds an e3nn module has imported it
-    found = getattr(getattr(library, floor, None), name, None)
-    return found is not None and isinstance(module, found)
+    found: Any = getattr(getattr(library, floor, None), name, None)
+    if found is None or not isinstance(module, found):
+        return False
+    return type(module).forward is found.forward  # a subclass may do something else
 
 
 class RadialAffine(Affine):
@@ -61,7 +60,7 @@ class RadialAffine(Affine):
 
     def matrix(self) -> Float[Tensor, "outputs inputs"]:
         """Return the weights, outputs first."""
-        return self.module.weight.detach().T  # type: ignore[operator,union-attr,return-value]
+        return self.module.weight.detach().T
 
     def bias(self) -> Float[Tensor, " outputs"]:
         """Return zeros."""
@@ -73,30 +72,30 @@ class RadialAffine(Affine):
 
     def keep_outputs(self, index: Int64[Tensor, " kept"]) -> None:
         """Keep the output units of ``index`` only."""
-        _put(self.module, "weight", self.matrix()[index].T)
-        self.module.h_out = len(index)  # type: ignore[assignment]
+        put(self.module, "weight", self.matrix()[index].T)
+        self.module.h_out = len(index)
         self._describe()
 
     def keep_inputs(self, index: Int64[Tensor, " kept"]) -> None:
         """Keep the inputs of ``index`` only; the rest of the scaling moves into the weights."""
         before = self.matrix().shape[1]
         scale = (len(index) / before) ** 0.5
-        _put(self.module, "weight", (self.matrix()[:, index] * scale).T)
-        self.module.h_in = len(index)  # type: ignore[assignment]
+        put(self.module, "weight", (self.matrix()[:, index] * scale).T)
+        self.module.h_in = len(index)
         self._describe()
 
     def _describe(self) -> None:
         if hasattr(self.module, "_profiling_str"):
-            self.module._profiling_str = repr(self.module)  # type: ignore[assignment]
+            self.module._profiling_str = repr(self.module)
 
 
-def radial_units(prefix: str, net: nn.Module) -> list[HiddenUnits]:
+def radial_units(prefix: str, net: Any) -> list[HiddenUnits]:
     """Describe the hidden units of a ``FullyConnectedNet``."""
     layers = list(net.children())
     names = [f"{prefix}{name}" for name, _ in net.named_children()]
     units = chain_units(
         [RadialAffine(layer) for layer in layers],
-        [layer.act for layer in layers[:-1]],  # type: ignore[misc]
+        [layer.act for layer in layers[:-1]],
         names,
     )
     for group in units:
@@ -104,12 +103,12 @@ def radial_units(prefix: str, net: nn.Module) -> list[HiddenUnits]:
     return units
 
 
-def _widths(net: nn.Module) -> list[int]:
+def _widths(net: Any) -> list[int]:
     layers = list(net.children())
-    return [layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in layers)]  # type: ignore[union-attr,index,list-item]
+    return [layers[0].weight.shape[0], *(layer.weight.shape[1] for layer in layers)]
 
 
-def live_paths(module: nn.Module) -> Bool[Tensor, " paths"]:
+def live_paths(module: Any) -> Bool[Tensor, " paths"]:
     """Return which weighted paths of a product or linear map have a weight that is not zero.
 
     The order is that of the slices of the flat ``weight``, as in a path mask.
@@ -119,14 +118,12 @@ def live_paths(module: nn.Module) -> Bool[Tensor, " paths"]:
     """
     if not getattr(module, "internal_weights", False):
         raise ValueError(f"internal_weights must be True to read live paths, got {module}")
-    weight = module.weight.detach()  # type: ignore[operator,union-attr]
+    weight = module.weight.detach()
     pieces = weight.split(_sizes(module), -1)
     return torch.tensor([bool((piece != 0).any()) for piece in pieces], dtype=torch.bool)
 
 
-def shrink_tp(
-    product: nn.Module, keep: Keep | None = None, *, fuse: bool | None = None
-) -> nn.Module:
+def shrink_tp(product: Any, keep: Keep | None = None, *, fuse: bool | None = None) -> nn.Module:
     """Rebuild a tensor product with its surviving paths.
 
     Args:
@@ -148,7 +145,7 @@ def shrink_tp(
 
     flags = _flags(product, keep)
     weighted = iter(flags)
-    kept = [path for path in product.instructions if not path.has_weight or next(weighted)]  # type: ignore[operator,union-attr]
+    kept = [path for path in product.instructions if not path.has_weight or next(weighted)]
     small = o3.TensorProduct(
         product.irreps_in1,
         product.irreps_in2,
@@ -167,13 +164,13 @@ def shrink_tp(
     if product.internal_weights:
         _put_slices(small, product, flags)
     _drop_dead_code(small)
-    if fuse or (fuse is None and _fuse_cost(small) <= FUSE_LIMIT):
-        _fuse(small)
+    if fuse or (fuse is None and fuse_cost(small) <= FUSE_LIMIT):
+        fuse_product(small)
     return small
 
 
 def shrink_weighted_tp(
-    product: nn.Module, radial: nn.Module, keep: Keep | None = None
+    product: Any, radial: Any, keep: Keep | None = None
 ) -> tuple[nn.Module, nn.Module]:
     """Shrink a product with external weights together with the layer that makes its weights.
 
@@ -206,11 +203,11 @@ def shrink_weighted_tp(
     columns = torch.repeat_interleave(_flags(product, keep), torch.tensor(sizes))
     last.keep_outputs(columns.nonzero().flatten().to(last.matrix().device))
     if is_radial(radial):
-        radial.hs = _widths(radial)  # type: ignore[assignment]
+        radial.hs = _widths(radial)
     return small, radial
 
 
-def last_affine(radial: nn.Module) -> Affine | None:
+def last_affine(radial: Any) -> Affine | None:
     """Return the affine map that makes the outputs of a radial network, if nothing follows it."""
     if is_linear(radial):
         return Affine(radial)
@@ -224,7 +221,7 @@ def last_affine(radial: nn.Module) -> Affine | None:
     return None
 
 
-def shrink_o3_linear(linear: nn.Module, keep: Keep | None = None) -> nn.Module:
+def shrink_o3_linear(linear: Any, keep: Keep | None = None) -> nn.Module:
     """Rebuild an ``o3.Linear`` with its surviving paths; its biases stay.
 
     e3nn scales a path by the number of inputs that reach its output. Dropping paths changes that
@@ -242,10 +239,10 @@ def shrink_o3_linear(linear: nn.Module, keep: Keep | None = None) -> nn.Module:
     if not linear.internal_weights:
         raise ValueError(f"internal_weights must be True to shrink a linear map, got {linear}")
     flags = _flags(linear, keep)
-    paths = [path for path in linear.instructions if path.i_in != -1]  # type: ignore[operator,union-attr]
+    paths = [path for path in linear.instructions if path.i_in != -1]
     kept = [path for path, flag in zip(paths, flags, strict=True) if flag]
-    biased = {path.i_out for path in linear.instructions if path.i_in == -1}  # type: ignore[operator,union-attr]
-    outer = linear.weight.shape[:-1] or (None, None)  # type: ignore[union-attr]
+    biased = {path.i_out for path in linear.instructions if path.i_in == -1}
+    outer = linear.weight.shape[:-1] or (None, None)
     small = o3.Linear(
         linear.irreps_in,
         linear.irreps_out,
@@ -253,7 +250,7 @@ def shrink_o3_linear(linear: nn.Module, keep: Keep | None = None) -> nn.Module:
         f_out=outer[1],
         internal_weights=True,
         instructions=[(path.i_in, path.i_out) for path in kept],
-        biases=[index in biased for index in range(len(linear.irreps_out))],  # type: ignore[arg-type]
+        biases=[index in biased for index in range(len(linear.irreps_out))],
         _optimize_einsums=linear._optimize_einsums,
     )
     _adopt(small, linear)
@@ -264,42 +261,42 @@ def shrink_o3_linear(linear: nn.Module, keep: Keep | None = None) -> nn.Module:
         weight = small.weight.detach()
         sizes = torch.tensor(_sizes(small), device=weight.device)
         scale = torch.tensor(ratios, device=weight.device, dtype=weight.dtype)
-        _put(small, "weight", weight * scale.repeat_interleave(sizes))
-        small.weight.requires_grad_(linear.weight.requires_grad)  # type: ignore[union-attr]
+        put(small, "weight", weight * scale.repeat_interleave(sizes))
+        small.weight.requires_grad_(linear.weight.requires_grad)
     if isinstance(linear.bias, nn.Parameter):
-        _put(small, "bias", linear.bias.detach())
+        put(small, "bias", linear.bias.detach())
         small.bias.requires_grad_(linear.bias.requires_grad)
     _drop_dead_code(small)
     return small
 
 
-def _sizes(module: nn.Module) -> list[int]:
+def _sizes(module: Any) -> list[int]:
     return [
         prod(path.path_shape)
-        for path in module.instructions  # type: ignore[union-attr,operator]
+        for path in module.instructions
         if getattr(path, "has_weight", True) and getattr(path, "i_in", 0) != -1
     ]
 
 
-def _flags(module: nn.Module, keep: Keep | None) -> Bool[Tensor, " paths"]:
+def _flags(module: Any, keep: Keep | None) -> Bool[Tensor, " paths"]:
     flags = live_paths(module) if keep is None else torch.as_tensor(keep, dtype=torch.bool).cpu()
     if len(flags) != len(_sizes(module)):
         raise ValueError(f"keep must have {len(_sizes(module))} flags, got {len(flags)}")
     return flags
 
 
-def _adopt(small: nn.Module, old: nn.Module) -> None:
+def _adopt(small: Any, old: Any) -> None:
     """Give a rebuilt module the dtype, device and training flag of the old one."""
-    small.to(old.output_mask.device).to(old.output_mask.dtype)  # type: ignore[arg-type,union-attr,call-overload]
+    small.to(old.output_mask.device).to(old.output_mask.dtype)
     small.train(old.training)
 
 
-def _put_slices(small: nn.Module, old: nn.Module, flags: Tensor) -> None:
-    weight = old.weight.detach()  # type: ignore[union-attr,operator]
+def _put_slices(small: Any, old: Any, flags: Tensor) -> None:
+    weight = old.weight.detach()
     pieces = [w for w, flag in zip(weight.split(_sizes(old), -1), flags, strict=True) if flag]
     if pieces:
-        _put(small, "weight", torch.cat(pieces, -1))
-        small.weight.requires_grad_(old.weight.requires_grad)  # type: ignore[union-attr,operator]
+        put(small, "weight", torch.cat(pieces, -1))
+        small.weight.requires_grad_(old.weight.requires_grad)
 
 
 def _drop_dead_code(module: nn.Module) -> None:
@@ -308,79 +305,3 @@ def _drop_dead_code(module: nn.Module) -> None:
         graph = getattr(module, name, None)
         if isinstance(graph, fx.GraphModule) and graph.graph.eliminate_dead_code():
             graph.recompile()
-
-
-def _fuse_cost(product: Any) -> float:
-    if not (product.internal_weights and product.shared_weights) or not product.instructions:
-        return float("inf")
-    if not isinstance(product._compiled_main_left_right, fx.GraphModule):
-        return float("inf")  # scripted by the user's choice of e3nn's optimisation defaults
-    pairs = product.irreps_in1.dim * product.irreps_in2.dim
-    return float(pairs * product.irreps_out.dim)
-
-
-class PairProduct(nn.Module):
-    """A tensor product as one matrix product over the pairs of input components that occur.
-
-    ``out[z, k] = sum_ij x[z, i] y[z, j] M(w)[ij, k]``; ``M`` is filled from the weights by a
-    table of its nonzero entries, so gradients flow to the weights.
-
-    Shapes:
-        ``(*batch, i), (*batch, j), (weights,) -> (*batch, k)``.
-
-    Args:
-        table: ``table[0]`` the part without weights, ``table[1 + w]`` that of weight ``w``;
-            shape ``(1 + weights, i, j, k)``.
-    """
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        used = (table != 0).any(0).any(-1)  # (i, j): pairs that reach an output
-        self.columns = [_hull(used[:, j]) for j in range(used.shape[1])]
-        rows = torch.cat([table[:, a:b, j] for j, (a, b) in enumerate(self.columns)], 1)
-        self.shape = [rows.shape[1], rows.shape[2]]
-        flat = rows.flatten(1)
-        owner, place = flat.nonzero().unbind(1)
-        self.register_buffer("place", place)
-        self.register_buffer("owner", owner)
-        self.register_buffer("coefficient", flat[owner, place])
-
-    def forward(self, x1: Tensor, x2: Tensor, w: Tensor) -> Tensor:
-        """Contract both inputs with the weights."""
-        weights = torch.cat([w.new_ones(1), w.reshape(-1)])
-        matrix = w.new_zeros(self.shape[0] * self.shape[1])
-        matrix = matrix.index_add(0, self.place, self.coefficient * weights[self.owner])  # type: ignore[arg-type,operator,index]
-        pairs = [x1[..., a:b] * x2[..., j : j + 1] for j, (a, b) in enumerate(self.columns) if b]
-        return torch.cat(pairs, -1) @ matrix.reshape(self.shape[0], self.shape[1])
-
-
-def _hull(flags: Tensor) -> tuple[int, int]:
-    """Return the smallest slice that covers the flagged places: slices are views, picks are not."""
-    places = flags.nonzero().flatten()
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-
-
-@torch.no_grad()
-def _fuse(product: Any) -> None:
-    """Replace the generated code by a :class:`PairProduct` with the same trilinear form.
-
-    The form is read off the generated code itself by running it on basis vectors, so that every
-    connection mode and normalisation is covered.
-    """
-    exact = copy.deepcopy(product._compiled_main_left_right).double()
-    device = product.output_mask.device
-    i, j, n = product.irreps_in1.dim, product.irreps_in2.dim, product.weight_numel
-    one = dict(dtype=torch.float64, device=device)
-    x = torch.eye(i, **one).repeat_interleave(j, 0)
-    y = torch.eye(j, **one).repeat(i, 1)
-    bare = exact(x, y, torch.zeros(n, **one))
-    slabs = [bare, *(exact(x, y, w) - bare for w in torch.eye(n, **one))]
-    table = torch.stack(slabs).reshape(1 + n, i, j, product.irreps_out.dim)
-    table[table.abs() < 1e-7 * table.abs().max()] = 0  # noise of the coupling coefficients
-    if not table.any():
-        return
-    fused = PairProduct(table.to(product.output_mask.dtype))
-    with warnings.catch_warnings():  # tracing notes that it cannot see buffers made above
-        warnings.simplefilter("ignore")
-        graph = fx.symbolic_trace(fused)
-    product._compiled_main_left_right = graph.to(device)

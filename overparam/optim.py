@@ -139,7 +139,7 @@ class MuonAdam(Optimizer):
         return part
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step of both parts.
 
         Args:

@@ -1,0 +1,1 @@
+"""Readers of molecular files: one file per format, every refusal an ``InputError`` of one line."""

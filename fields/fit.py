@@ -1,0 +1,194 @@
+"""SignalFit: least squares between a field and samples of a signal."""
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn, optim
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from fields.chunk import chunked, chunked_mean
+from fields.photograph import psnr
+from overparam import OverparameterizedModule
+from overparam.errors import InputError
+
+SSIM_WINDOW = 11  # pixels; a smaller picture has no structural similarity
+
+
+class SignalFit(OverparameterizedModule):
+    """Fit ``field(x)`` to ``y`` by the mean squared error.
+
+    Logs ``train/mse`` (values span [-1, 1]) and ``train/psnr``; in validation ``val/psnr`` (dB, on
+    values clamped and rescaled to [0, 1]) and, for pictures, ``val/ssim``. The description of the
+    signal travels in the checkpoint, which can therefore be rendered by itself.
+
+    Args:
+        field: Map from coordinates ``(n, d)`` to values ``(n, c)``.
+        optimizer: Parameters to optimizer.
+        scheduler: Optimizer to learning-rate scheduler, stepped once per optimizer step.
+        chunk: Points evaluated at a time; None suits the device. The result does not depend on it.
+
+    Raises:
+        ValueError: If ``chunk`` is below 1.
+    """
+
+    def __init__(
+        self,
+        field: nn.Module,
+        *,
+        optimizer: OptimizerCallable = optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        chunk: int | None = None,
+    ) -> None:
+        super().__init__(optimizer=optimizer, scheduler=scheduler)
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk must be at least 1, got {chunk}")
+        self.field = field
+        self.chunk = chunk
+        self.signal: dict[str, Any] = {}
+
+    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c"]:
+        """Evaluate the field."""
+        return self.field(x)
+
+    def mse(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n c"]) -> Float[Tensor, ""]:
+        """Mean squared error over points and components."""
+        return nn.functional.mse_loss(self.field(x), y)
+
+    @property
+    def example_input(self) -> tuple[Tensor, ...] | None:
+        """One point, when the field says how many coordinates it has."""
+        size = getattr(self.field, "in_features", None)
+        return None if size is None else (torch.zeros(1, size, device=self.device),)
+
+    # data
+
+    def setup(self, stage: str) -> None:
+        """Take the description of the signal from the data and check the field against it.
+
+        Raises:
+            InputError: If the field has another number of coordinates or components.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None or not getattr(data, "signal", None):
+            return
+        self.signal = dict(data.signal)
+        self.scalars_fitted = data.scalars_fitted
+        for size, found, word in (
+            ("in_features", data.x.shape[-1], "coordinates"),
+            ("out_features", data.y.shape[-1], "channels"),
+        ):
+            wanted = getattr(self.field, size, found)
+            if wanted != found:
+                raise InputError(
+                    f"the signal has {found} {word} but the field has {size} {wanted}: "
+                    f"add --model.init_args.field.init_args.{size} {found}"
+                )
+
+    # steps
+
+    def on_train_epoch_start(self) -> None:
+        """Have the last step scored, also where ``max_steps`` ends inside an epoch."""
+        trainer = self.trainer
+        left = (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
+        # Lightning validates whenever this divides the batch's number within the epoch
+        if 0 < left < trainer.num_training_batches and left < trainer.val_check_batch:
+            trainer.val_check_batch = left
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the mean squared error of the batch."""
+        x, y = batch
+        loss = chunked_mean(self.mse, self.field.parameters(), (x, y), self.chunk)
+        self._stop_if_diverged(loss)
+        size = len(x)
+        self.log("train/mse", loss, batch_size=size)
+        self.log("train/psnr", psnr(loss.detach(), peak=2.0), prog_bar=True, batch_size=size)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Score the whole signal."""
+        self._score("val", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """Score the whole signal."""
+        self._score("test", batch)
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Return the field's values at the batch's points."""
+        return self.evaluate(batch[0])
+
+    @torch.no_grad()
+    def evaluate(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
+        """Evaluate the field at many points, a chunk at a time, without a graph."""
+        return chunked(self.field, x, self.chunk)
+
+    def _score(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
+        x, y = batch
+        for name, value in fit_scores(self.evaluate(x), y, self.signal).items():
+            self.log(
+                f"{stage}/{name}",
+                value,
+                prog_bar=name == "psnr",
+                sync_dist=True,
+                batch_size=len(x),
+            )
+
+    # divergence
+
+    def _stop_if_diverged(self, loss: Tensor) -> None:
+        # On a GPU reading the loss waits for the device: look now and then. No checkpoint slips
+        # through in between, because on_save_checkpoint looks at the weights.
+        if loss.is_cuda and self.global_step % 50:
+            return
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise InputError(
+                f"training diverged: the loss is {value} at step {self.global_step}; lower the "
+                "learning rate or check the data; the last good checkpoint is kept"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the description of the signal; refuse to write weights that are not finite.
+
+        Raises:
+            InputError: If a weight is NaN or infinite, before any file is touched.
+        """
+        super().on_save_checkpoint(checkpoint)
+        for name, tensor in checkpoint.get("state_dict", {}).items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise InputError(
+                    f"training diverged: {name} is not finite at step {self.global_step}; lower "
+                    "the learning rate or check the data; the last good checkpoint is kept"
+                )
+        checkpoint["signal"] = self.signal
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the description of the signal back."""
+        super().on_load_checkpoint(checkpoint)
+        self.signal = dict(checkpoint.get("signal") or {})
+
+
+def fit_scores(
+    fitted: Float[Tensor, "n c"], y: Float[Tensor, "n c"], signal: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Compare values in [-1, 1] with a signal's, clamped and rescaled to [0, 1].
+
+    Args:
+        fitted: The field's values.
+        y: The signal's values.
+        signal: Description of the signal; a picture gets a structural similarity too.
+
+    Returns:
+        ``psnr`` in dB and, for a picture of at least 11 pixels each way, ``ssim``.
+    """
+    ours, theirs = ((values.float().clamp(-1, 1) + 1) / 2 for values in (fitted, y))
+    scores = {"psnr": psnr(nn.functional.mse_loss(ours, theirs))}
+    if signal.get("kind") == "image" and min(signal["shape"]) >= SSIM_WINDOW:
+        rows, columns = signal["shape"]
+        one, other = (v.T.reshape(1, -1, rows, columns) for v in (ours, theirs))
+        similarity = structural_similarity_index_measure(one, other, data_range=1.0)
+        assert isinstance(similarity, Tensor)
+        scores["ssim"] = similarity
+    return scores
