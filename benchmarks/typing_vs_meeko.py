@@ -18,6 +18,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,38 @@ def meeko_receptor(path: Path, receptor: Receptor) -> tuple[str, list[str]]:
             types = {receptor.names[i]: receptor.vina_type[i] for i in atoms}
             if {"ND1", "NE2"} <= types.keys():
                 states[residue.id] = "HID" if types["ND1"] == VinaType.N_D else "HIE"
+    drop(structure, lambda chain, residue: residue.name not in known)
+    while True:
+        try:
+            return run_meeko(structure, states), [
+                k for k, state in states.items() if state == "HID"
+            ]
+        except RuntimeError as error:  # "unable to build rdkit mol for residue PHE ... key A:39"
+            key = str(error).rpartition(" ")[2]
+            if not drop(structure, lambda c, residue, key=key: f"{c.name}:{residue.seqid}" == key):
+                raise
+            states.pop(key, None)
+
+
+def drop(structure: gemmi.Structure, unwanted: Callable[..., bool]) -> int:
+    """Delete residues; return how many."""
+    count = 0
     for chain in structure[0]:
         for i in reversed(range(len(chain))):
-            if chain[i].name not in known:
+            if unwanted(chain, chain[i]):
                 del chain[i]
+                count += 1
+    return count
+
+
+def run_meeko(structure: gemmi.Structure, states: dict[str, str]) -> str:
+    """PDBQT text of a structure all of whose residue names Meeko knows."""
     text = structure.make_pdb_string(gemmi.PdbWriteOptions(minimal=True))
     with contextlib.redirect_stdout(None):
         polymer = Polymer.from_pdb_string(
             text, TEMPLATES, MoleculePreparation(), set_template=states, allow_bad_res=True
         )
-        pdbqt = PDBQTWriterLegacy.write_string_from_polymer(polymer)[0]
-    return pdbqt, [key for key, state in states.items() if state == "HID"]
+        return PDBQTWriterLegacy.write_string_from_polymer(polymer)[0]
 
 
 def compare(ours: Any, xyz: np.ndarray, types: np.ndarray, theirs: Any) -> list[tuple[int, int]]:

@@ -12,9 +12,11 @@ from scipy.spatial import cKDTree
 ALLOWANCE = 1.1
 """Factor on the sum of covalent radii below which two atoms are bonded."""
 METALS = frozenset(
-    "Li Be Na Mg Al K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Cs "
-    "Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po Fr Ra Ac "
-    "Th Pa U Np Pu Am Cm".split()
+    """
+    Li Be Na Mg Al K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Cs
+    Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po Fr Ra Ac
+    Th Pa U Np Pu Am Cm
+    """.split()  # noqa: SIM905
 )
 """Elements that become ``VinaType.MET_D``."""
 

@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from docking.intramolecular import intramolecular, movable_pairs
 from docking.ligand import Ligand
 from docking.molecule import Receptor
-from docking.terms import TERMS, VINA, ScoringFunction, pair_terms
+from docking.terms import TERMS, VINA, ScoringFunction, pair_energy, pair_terms
 from docking.vina_table import cap, table_terms
 
 ATOM_CAP = 1000.0  # kcal/mol, Vina's limit on one ligand atom when it reports an energy
+PAIR_CAP = 1000.0  # kcal/mol, and on one pair of a ligand's own atoms
 PAIRS_PER_CHUNK = 1_000_000  # distances held at once: tens of megabytes
 
 
@@ -131,6 +131,36 @@ def intermolecular(
     return cap(terms.sum(-1), limit).sum(-1)
 
 
+def intramolecular(
+    x: Float[Tensor, "p n 3"],
+    types: Int[Tensor, " n"],
+    pairs: Int[Tensor, "k 2"],
+    *,
+    function: ScoringFunction = VINA,
+    table: bool = False,
+    limit: float = PAIR_CAP,
+) -> Float[Tensor, " p"]:
+    """Energy of a ligand's own pairs in each pose, each pair under the cap, kcal/mol.
+
+    Args:
+        x: Poses, angstrom.
+        types: Ligand atom types.
+        pairs: Which pairs count, as ``TorsionTree.movable_pairs`` finds them.
+        function: Constants.
+        table: Look pairs up as Vina does; no gradient then.
+        limit: Cap on the positive energy of one pair, kcal/mol.
+    """
+    i, j = pairs[:, 0], pairs[:, 1]
+    # The floor keeps the gradient of the square root finite for atoms on top of each other.
+    r = (x[:, i] - x[:, j]).square().sum(-1).clamp(min=1e-12).sqrt()
+    type_i, type_j = types[i].expand_as(r), types[j].expand_as(r)
+    if table:
+        energy = table_terms(r, type_i, type_j, function=function).sum(-1)
+    else:
+        energy = pair_energy(r, type_i, type_j, function=function)
+    return cap(energy, limit).sum(-1)
+
+
 def vina_energy(
     receptor: Receptor,
     ligand: Ligand,
@@ -204,8 +234,7 @@ def _energies(
     total = inter / function.torsion_divisor(ligand.num_torsions)
     if not intra:
         return [total]
-    torsions = [(torsion.axis, torsion.moved) for torsion in ligand.torsions]
-    pairs = torch.as_tensor(movable_pairs(ligand.vina_type, ligand.bonds, torsions))
+    pairs = torch.as_tensor(ligand.tree.movable_pairs(ligand.bonds, ligand.heavy))
     own = intramolecular(x, types, pairs.to(x.device), function=function, table=table)
     by_term = by_atom.sum(1)
     off = inter - by_term.sum(-1)

@@ -1,14 +1,16 @@
 """Which receptor nitrogens and oxygens give and take hydrogen bonds, with or without hydrogens.
 
 Standard residues follow a table: the states at neutral pH that AutoDock's preparation gives them
-(charged termini, aspartate, glutamate, lysine and arginine; every hydroxyl with its hydrogen).
-Where a residue's own hydrogens are in the file they decide what the table leaves open: the tautomer
-and charge of histidine, protonated carboxylates, neutral lysine.
+(charged termini, aspartate, glutamate, lysine and arginine; every hydroxyl with its hydrogen). A
+proline without hydrogens is taken as inside a chain: its nitrogen has none. Where a residue's own
+hydrogens are in the file they decide what the table leaves open: the tautomer and charge of
+histidine, protonated carboxylates, neutral lysine, a terminal proline.
 
-Histidine without hydrogens: the nitrogen within 2.8 A of a metal (the nearer one) stays bare and the
-other carries the hydrogen. Otherwise the hydrogen sits on ND1 if an acceptor (backbone or side-chain
-amide and carboxylate oxygen) lies within 3.3 A of ND1 and nearer than any to NE2, else on NE2. It is
-never taken as charged; a file that means that says HIP or HSP, or gives the hydrogens.
+Histidine without hydrogens: the nitrogen within 2.8 A of a metal (the nearer one) stays bare and
+the other carries the hydrogen. Otherwise the hydrogen sits on ND1 if an acceptor (backbone or
+side-chain amide and carboxylate oxygen) lies within 3.3 A of ND1 and nearer than any to NE2, else
+on NE2, which is Meeko's choice. It is never taken as charged; a file that means that says HIP or
+HSP, or gives the hydrogens.
 
 Residues outside the table (cofactors, modified residues) are perceived in ``cofactor.py``.
 """
@@ -39,7 +41,7 @@ _ACCEPTORS = {
     "A": "N1 N3 N7", "DA": "N1 N3 N7", "C": "N3", "DC": "N3", "G": "N3 N7", "DG": "N3 N7",
     "I": "N3 N7", "DI": "N3 N7",
 }  # fmt: skip
-_NUCLEIC = frozenset("A C G U I DA DC DG DT DU DI".split())
+_NUCLEIC = frozenset("A C G U I DA DC DG DT DU DI".split())  # noqa: SIM905
 # Names other programs give to a state of a residue: residue, extra donors, extra acceptors.
 _STATES = {
     "HID": ("HIS", "ND1", "NE2"), "HSD": ("HIS", "ND1", "NE2"), "HIE": ("HIS", "NE2", "ND1"),
@@ -139,10 +141,11 @@ def hydrogen_bonding(
             donor[i] = atom in donors or hydrogens[i] > 0
             if elements[i] == "N":
                 acceptor[i] = atom in acceptors
-                # The backbone: an amide or a charged terminus; three heavy neighbours leave no
-                # room for the hydrogen (proline inside a chain).
+                # The backbone: an amide or a charged terminus. Proline has no hydrogen inside a
+                # chain; at the start of one only the file's own hydrogens say so, for most starts
+                # follow residues that were not modelled.
                 if atom == "N" and name not in _NUCLEIC:
-                    donor[i] |= _heavy_degree(neighbours[i], is_hydrogen) < 3
+                    donor[i] |= name not in ("PRO", "HYP")
             elif atom in ("O3'", "O5'") and name in _NUCLEIC:
                 donor[i] |= _heavy_degree(neighbours[i], is_hydrogen) < 2
     return HydrogenBonding(donor, acceptor, perceived, histidines)

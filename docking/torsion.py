@@ -10,7 +10,7 @@ but it counts one half in Vina's number of torsions.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,7 +124,7 @@ def rotatable_bonds(mol: Any) -> list[tuple[int, int]]:
 def _without_terminal(mol: Any, candidates: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Drop bonds one of whose ends is a body of a single atom."""
     n = mol.GetNumAtoms()
-    body = _components(n, _bonds(mol), set(candidates))
+    body = connected_parts(n, _bonds(mol), set(candidates))
     size = np.zeros(n, dtype=int)
     degree = np.zeros(n, dtype=int)
     for atom in mol.GetAtoms():
@@ -164,7 +164,7 @@ def tree_from_rotors(
         heavy_degree[j] += heavy[i]
     number = 0.5 * sum(int(heavy_degree[atom] > 1) for pair in rotors for atom in pair)
     active = [pair for pair in rotors if min(heavy_degree[list(pair)]) > 1]
-    body = _components(n, bonds, {_pair(*pair) for pair in active})
+    body = connected_parts(n, bonds, {_pair(*pair) for pair in active})
     _, body = np.unique(body, return_inverse=True)
     links: list[list[tuple[int, int, int]]] = [[] for _ in range(body.max() + 1)]
     for i, j in active:
@@ -239,14 +239,20 @@ def _root(
                     following.append(there)
         leaves = following
     size = np.bincount(body, heavy, len(links))
-    first = {b: min(ranks[atom] for atom in np.flatnonzero(body == b)) for b in alive}
+    first = {b: min(ranks[atom] for atom in np.flatnonzero(body == b).tolist()) for b in alive}
     return min(alive, key=lambda b: (-size[b], first[b], b))
 
 
-def _components(
-    n: int, bonds: Int[ndarray, "m 2"], cut: set[tuple[int, int]]
+def connected_parts(
+    n: int, bonds: Int[ndarray, "m 2"], cut: Collection[tuple[int, int]] = ()
 ) -> Int[ndarray, " n"]:
-    """Label the connected parts left when some bonds are cut."""
+    """Label the connected parts of a graph, some of its bonds cut; label 0 holds atom 0.
+
+    Args:
+        n: Number of atoms.
+        bonds: Pairs of atoms.
+        cut: Bonds ``(i, j)``, ``i < j``, to leave out.
+    """
     neighbours: list[list[int]] = [[] for _ in range(n)]
     for i, j in bonds.tolist():
         if _pair(i, j) not in cut:

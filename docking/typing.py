@@ -77,7 +77,7 @@ _PLAIN = {
     "Si": VinaType.SI,
     "At": VinaType.AT,
 }
-VINA_METALS = frozenset("Mg Mn Zn Ca Fe Cu Na K Hg Co U Cd Ni".split())
+VINA_METALS = frozenset("Mg Mn Zn Ca Fe Cu Na K Hg Co U Cd Ni".split())  # noqa: SIM905
 """Metals that Vina itself reads; the others get the same type and a warning."""
 
 
@@ -181,7 +181,7 @@ def nitrogen_accepts(atom: Any) -> bool:
             and other.GetTotalValence() == 4
         ):
             return False
-        if other.GetAtomicNum() == 7 and other.GetTotalDegree() == 2:
-            if any(bond.GetBondTypeAsDouble() == 2 for bond in other.GetBonds()):
-                return False
+        double = any(bond.GetBondTypeAsDouble() == 2 for bond in other.GetBonds())
+        if other.GetAtomicNum() == 7 and other.GetTotalDegree() == 2 and double:
+            return False
     return True

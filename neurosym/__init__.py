@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Programs inside networks; the languages and models arrive in a later release."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from overparam.compact import call, dead_units, evaluating, shrink
+from overparam.compact import call, compact, dead_units, evaluating, shrink
 from overparam.layer_macs import LayerMacs, count_macs
 from overparam.masks import Masks, effective
 from overparam.narrow import dense_narrow_sizes as dense_narrow_sizes
@@ -147,7 +147,7 @@ def cost(
     if example is not None:
         counted = count_macs(module, lambda: call(module, example), densities(module), notes)
     rows = _rows(module, counted)
-    small = shrink(module) if sliced else None
+    small = _smaller(module, example, notes) if sliced else None
     report = CostReport(
         layers=tuple(rows),
         macs=None if example is None else sum(row.macs for row in rows),
@@ -168,6 +168,14 @@ def cost(
         "sliced_latency_us": after.latency_us,
     }
     return CostReport(**{**{f: getattr(report, f) for f in report.__dataclass_fields__}, **extra})
+
+
+def _smaller(module: nn.Module, example: Any, notes: list[str]) -> nn.Module | None:
+    try:
+        return shrink(module) if example is None else compact(module, example)
+    except RuntimeError as error:
+        notes.append(f"not sliced: {error}".splitlines()[0])
+        return None
 
 
 def densities(module: nn.Module) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ and a wrong name answer at once.
 """
 
 import difflib
+import importlib
 import os
 import sys
 from argparse import ArgumentParser
@@ -116,10 +117,12 @@ def resolve_config(value: str, package: str) -> Path:
 def overview(package: str, commands: Mapping[str, Command]) -> str:
     """Return what ``python -m <package> --help`` prints."""
     configs = {name: _first_comment(file) for name, file in bundled_configs(package).items()}
-    example = next(iter(configs), "mine.yaml")
+    # a layer such as ticket is no run by itself
+    example = next((name for name in configs if name != "ticket"), "mine.yaml")
     table = dict(TRAINER_COMMANDS) | {name: line for name, (_, line) in commands.items()}
     width = max(len(name) for name in [*table, *configs]) + 2
-    lines = [f"usage: python -m {package} COMMAND ...", "", "commands:"]
+    about = " ".join((importlib.import_module(package).__doc__ or package).split("\n\n")[0].split())
+    lines = [about, "", f"usage: python -m {package} COMMAND ...", "", "commands:"]
     lines += [f"  {name:{width}}{line}" for name, line in table.items()]
     lines += ["", "bundled configs (--config NAME; a path works too; several layer left to right):"]
     lines += [f"  {name:{width}}{line}" for name, line in configs.items()] or ["  none yet"]
@@ -131,7 +134,7 @@ def overview(package: str, commands: Mapping[str, Command]) -> str:
         f"{fit} --trainer.max_steps 100 --seed 1 --out runs/one",
         f"{fit} --resume                        # go on after an interruption",
         f"{fit} --print_config > mine.yaml      # then edit it",
-        f"  python -m {package} validate --ckpt_path runs/{example}/last.ckpt",
+        f"  python -m {package} validate --ckpt_path runs/{Path(example).stem}/last.ckpt",
         f"  python -m {package} fit --help       # every key that can be set",
         "",
         "exit codes: 0 done, 2 bad input (one line says what), 3 finished but not verified",

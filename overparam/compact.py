@@ -11,10 +11,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from overparam.compact_e3nn import (
     is_o3_linear,
     is_product,
-    is_radial,
-    last_affine,
     live_paths,
-    radial_units,
     shrink_o3_linear,
     shrink_tp,
     shrink_weighted_tp,
@@ -28,6 +25,7 @@ from overparam.compact_mlp import (
     sequential_units,
 )
 from overparam.compact_mlp import slice_chain as slice_chain
+from overparam.compact_radial import is_radial, last_affine, radial_units
 from overparam.hidden_units import HiddenUnits, shrink_units, sliceable
 from overparam.masks import bake
 

@@ -11,6 +11,7 @@ _KEY = re.compile(r'^(?:- )?Parser key "([^"]+)":?\s*')
 _CLASS = re.compile(r"^(?:- )?Problem with given class_path '([^']+)':?\s*")
 _OPTION = re.compile(r"Option '([^']+)' is not accepted")
 _UNKNOWN = re.compile(r"unrecognized arguments: (\S+)|does not accept option '([^']+)'")
+_MISSING = re.compile(r"arguments are required: (.+)")
 _STRING = 'in "<unicode string>", '
 _SKIP = re.compile(
     r"^(Does not validate against|Subtypes:|Errors:|Given value|- Expected a <class 'NoneType'>)"
@@ -28,6 +29,9 @@ def shorten(message: str, known: Sequence[str] = ()) -> str:
         wrong = (unknown[1] or unknown[2]).split("=")[0]
         near = did_you_mean(wrong, [*known, *(f"--{name}" for name in known)])
         return f"no setting {wrong.removeprefix('--')!r}{near}"
+    if missing := _MISSING.search(message):
+        names = " and ".join(sorted(name.split(".", 1)[-1] for name in missing[1].split(", ")))
+        return f"{names} not set: start from --config NAME_OR_PATH"
     keys: list[str] = []
     owner = ""
     leaves: list[str] = []

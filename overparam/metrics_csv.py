@@ -32,7 +32,8 @@ class MetricsCSV(Logger):
         if resume_step is not None and self.file.is_file():
             with self.file.open(newline="", encoding="utf-8") as file:
                 kept = [row for row in csv.DictReader(file) if int(row["step"]) < resume_step]
-            self.rows = [{k: v for k, v in row.items() if v != ""} for row in kept]
+            filled = ({k: v for k, v in row.items() if v != ""} for row in kept)
+            self.rows = [row | {"step": int(row["step"])} for row in filled]
 
     @property
     def name(self) -> str:
@@ -58,11 +59,11 @@ class MetricsCSV(Logger):
         """Add ``metrics`` to the row of ``step``."""
         values = {k: v for k, v in metrics.items() if k != "epoch"}
         head = {"step": int(step or 0)} | {k: int(v) for k, v in metrics.items() if k == "epoch"}
-        if self.rows and self._unsaved and self.rows[-1]["step"] == head["step"]:
+        self._unsaved += 1
+        if self.rows and self.rows[-1]["step"] == head["step"]:
             self.rows[-1] |= values
             return
         self.rows.append(head | values)
-        self._unsaved += 1
         if self._unsaved >= self.flush_every:
             self.save()
 

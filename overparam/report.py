@@ -157,7 +157,7 @@ def report(
     if example is not None:
         from overparam.budget import cost
 
-        counted = cost(module, example)
+        counted = cost(module, example, sliced=False)
         macs, active_macs = counted.macs, counted.active_macs
     return ParamReport(
         rows=tuple(rows),

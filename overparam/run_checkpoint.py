@@ -132,6 +132,8 @@ class RunCheckpoint(Callback):
         self._positions = self._gather(trainer, positions)
         self._steps_logged = loop._batches_that_stepped
         began = time.monotonic()
+        for logger in trainer.loggers:
+            logger.save()  # what is logged up to here is not logged again
         trainer.save_checkpoint(self.path)
         # only this file describes this moment, not one that another callback writes later
         self._positions, self._steps_logged = [], None

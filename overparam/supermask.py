@@ -158,9 +158,7 @@ class GumbelMask(Supermask):
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Draw the scores normal, with ``sigmoid(scores)`` averaging to ``keep``."""
-        odds = min(self.keep, 1 - 1e-6)
-        # A sigmoid of a normal variable averages to the sigmoid of its shrunken mean.
-        mean = math.log(odds / (1 - odds)) * math.sqrt(1 + math.pi * self.spread**2 / 8)
+        mean = _mean_score(self.keep, self.spread)
         nn.init.normal_(self.scores, mean, self.spread, generator=generator)
 
     def hard(self) -> Tensor:
@@ -180,3 +178,16 @@ class GumbelMask(Supermask):
         if not self.training:
             return self.scale * weight.masked_fill(~self.hard(), 0.0)
         return self.scale * weight * gumbel_gate(self.scores, self.tau)
+
+
+def _mean_score(keep: float, spread: float) -> float:
+    """Solve ``E[sigmoid(mean + spread * z)] = keep`` for standard normal ``z`` by bisection."""
+    z = torch.linspace(-8, 8, 801, dtype=torch.float64)
+    weight = torch.softmax(-z.square() / 2, 0)
+    low, high = -50.0, 50.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        density = float((torch.sigmoid(middle + spread * z) * weight).sum())
+        low, high = (middle, high) if density < keep else (low, middle)
+    # Everything is kept by any high score; one that sigmoid can still move is as good.
+    return min(middle, 20.0)

@@ -4,6 +4,7 @@ import contextlib
 import re
 import shlex
 from argparse import ArgumentError
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -48,11 +49,11 @@ def run_trainer(package: str, command: str, words: list[str]) -> int:
         if first:
             complain(line, "warning")
 
-    with quiet(), collected_warnings(seen, say):
+    with quiet(), collected_warnings(seen, say), TemporaryDirectory() as scratch:
         cli = None
         try:
             words = with_stored_config(words)
-            cli = RunCLI(package, command, words, seen)
+            cli = RunCLI(package, command, words, seen, scratch)
             if cli.folder is not None and cli.folder.state == "finished":
                 if first:
                     print(f"{cli.folder.path} is finished; its report.json has the result")
@@ -81,13 +82,17 @@ class RunCLI(LightningCLI):
         command: Trainer method to run.
         words: Command line after the command.
         seen: Warnings so far, for the report.
+        scratch: Folder for what a run without a run folder writes all the same.
     """
 
-    def __init__(self, package: str, command: str, words: list[str], seen: list[str]) -> None:
+    def __init__(
+        self, package: str, command: str, words: list[str], seen: list[str], scratch: str
+    ) -> None:
         self.package = package
         self.command = command
         self.words = words
         self.seen = seen
+        self.scratch = scratch
         self.folder: RunFolder | None = None
         every = {"exit_on_error": False, "allow_abbrev": False, "prog": f"python -m {package}"}
         usage = f"python -m {package} {command} --config NAME_OR_PATH [--KEY VALUE ...]"
@@ -244,7 +249,7 @@ class RunCLI(LightningCLI):
             begin = self._begin if self.folder.state == "new" else None
             report = RunReport(self.folder.path, self._heading(), self.seen, begin)
         every = self.settings.checkpoint_every
-        parts = trainer_parts(given, self.command, self.folder, report, every)
+        parts = trainer_parts(given, self.command, self.folder, report, every, self.scratch)
         return super().instantiate_trainer(**kwargs, **parts)
 
     def _heading(self) -> dict[str, Any]:

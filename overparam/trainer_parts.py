@@ -20,6 +20,7 @@ def trainer_parts(
     folder: RunFolder | None,
     report: RunReport | None,
     checkpoint_every: float,
+    scratch: str,
 ) -> dict[str, Any]:
     """Return trainer arguments that replace those given.
 
@@ -29,6 +30,7 @@ def trainer_parts(
         folder: Run folder, or None for a run that leaves nothing.
         report: Callback that writes the report, if there is a folder.
         checkpoint_every: Seconds between two checkpoints.
+        scratch: Folder for a run that leaves nothing.
     """
     callbacks = _listed(given.get("callbacks"))
     plugins = _listed(given.get("plugins"))
@@ -39,6 +41,8 @@ def trainer_parts(
     if given.get("enable_progress_bar") is not False and not has_bar:
         callbacks.append(RunProgress())
     if folder is None:
+        # whatever is drawn or written all the same goes where the caller clears up
+        parts["default_root_dir"] = scratch
         parts["logger"] = given.get("logger") or False
     else:
         parts["default_root_dir"] = str(folder.path)

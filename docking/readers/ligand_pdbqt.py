@@ -10,7 +10,7 @@ from rdkit import Chem
 from docking.bonds import perceive_bonds
 from docking.readers.chemistry import quiet, sanitise
 from docking.readers.pdbqt import PdbqtModel, read_models
-from docking.torsion import tree_from_rotors
+from docking.torsion import connected_parts, tree_from_rotors
 from docking.typing import autodock_element, autodock_types
 from overparam.errors import InputError
 
@@ -56,17 +56,18 @@ def _alone(cls: "type[Ligand]", model: PdbqtModel, stem: str, index: int) -> "Li
         atom = Chem.Atom(element)
         atom.SetNoImplicit(True)
         editable.AddAtom(atom)
-    for i, j in bonds.tolist():
+    joined = _joined(bonds, positions)
+    for i, j in joined.tolist():
         editable.AddBond(i, j, Chem.BondType.SINGLE)
     try:
         mol, _ = sanitise(editable.GetMol())
     except ValueError as error:
         raise InputError(str(error)) from None
-    if len(Chem.GetMolFrags(mol)) > 1:
-        raise InputError("the atoms are not bonded into one molecule")
     heavy = np.array([element != "H" for element in elements])
-    tree = tree_from_rotors(len(elements), bonds, model.branches, heavy)
+    tree = tree_from_rotors(len(elements), joined, model.branches, heavy)
     warnings = ["PDBQT without template: bond orders and carbon-bound hydrogens are unknown"]
+    if len(joined) > len(bonds):
+        warnings.append(f"{len(joined) - len(bonds)} bonds are longer than Vina perceives")
     return cls(
         mol, positions, name=_name(model) or stem, warnings=warnings, record=index,
         vina_type=types, tree=tree,
@@ -80,6 +81,20 @@ def _bonds(model: PdbqtModel, positions: np.ndarray, elements: list[str]) -> np.
     within = pairs[parents[pairs[:, 0]] == parents[pairs[:, 1]]]
     axes = np.array(model.branches, dtype=np.int64).reshape(-1, 2)
     return np.unique(np.sort(np.concatenate([within, axes]), axis=1), axis=0)
+
+
+def _joined(bonds: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Bonds that make one molecule: Vina's, and the shortest ones between the parts it leaves."""
+    label = connected_parts(len(positions), bonds)
+    while label.max() > 0:
+        inside = np.flatnonzero(label == 0)
+        outside = np.flatnonzero(label != 0)
+        gap = np.linalg.norm(positions[inside, None] - positions[outside], axis=-1)
+        i, j = np.unravel_index(gap.argmin(), gap.shape)
+        link = sorted((inside[i], outside[j]))
+        bonds = np.concatenate([bonds, np.array([link], dtype=np.int64)])
+        label = connected_parts(len(positions), bonds)
+    return bonds
 
 
 def _onto(cls: "type[Ligand]", model: PdbqtModel, template: Any, index: int) -> "Ligand":

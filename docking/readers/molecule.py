@@ -159,7 +159,7 @@ def largest_fragment(mol: Any) -> tuple[Any, Int[ndarray, " n"], str]:
     if len(parts) == 1:
         return mol, np.arange(mol.GetNumAtoms()), ""
 
-    def weight(part: tuple[int, ...]) -> tuple[int, float, int]:
+    def weight(part: Any) -> tuple[int, float, int]:
         atoms = [mol.GetAtomWithIdx(i) for i in part]
         heavy = sum(atom.GetAtomicNum() > 1 for atom in atoms)
         return heavy, sum(atom.GetMass() for atom in atoms), -part[0]

@@ -110,6 +110,7 @@ def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
     if len(structure) > 1:
         atoms.warnings.append(f"{len(structure)} models in the file; the first is used")
     alternatives, variants, twins, guessed = [], [], 0, Counter[str]()
+    repeated: list[str] = []
     for chain in structure[0]:
         # Residues that share a number are alternatives of each other (microheterogeneity).
         places: dict[str, list[Any]] = defaultdict(list)
@@ -124,6 +125,7 @@ def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
                 if had_alternatives:
                     alternatives.append(where.id)
                 seen: set[tuple[str, float, float, float]] = set()
+                names: set[str] = set()
                 index = len(atoms.residues)
                 for atom in picked:
                     spot = (atom.pos.x, atom.pos.y, atom.pos.z)
@@ -131,6 +133,11 @@ def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
                         twins += 1
                         continue
                     seen.add((atom.name, *spot))
+                    # Conformers written without letters; a residue has each atom once.
+                    if atom.name in names and residue.name in TABULATED:
+                        repeated.append(where.id)
+                        continue
+                    names.add(atom.name)
                     element, was_guessed = _element(atom, residue.name)
                     guessed[element] += was_guessed
                     atoms.positions.append(spot)
@@ -148,6 +155,11 @@ def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
         atoms.warnings.append(f"alternative residues left out: {_some(variants)}")
     if twins:
         atoms.warnings.append(f"{twins} repeated atoms left out")
+    if repeated:
+        atoms.warnings.append(
+            f"{len(repeated)} atoms with the name of another in their residue left out: "
+            f"{_some(list(dict.fromkeys(repeated)))}"
+        )
     if sum(guessed.values()):
         total = sum(guessed.values())
         atoms.warnings.append(
@@ -206,14 +218,14 @@ def _element(atom: Any, residue_name: str) -> tuple[str, bool]:
     name = atom.name.lstrip("0123456789")
     if residue_name in TABULATED:
         # Files without the element column and with shifted names read CA as calcium.
-        if symbol == "X" or symbol in METALS or len(symbol) == 2 and symbol != "Se":
+        if symbol == "X" or symbol in METALS or (len(symbol) == 2 and symbol != "Se"):
             first = name[:1].upper()
             return (first, True) if first in ("C", "N", "O", "S", "P", "H") else (symbol, False)
         return symbol, False
     if symbol == "X":
         for length in (2, 1):
             guess = gemmi.Element(name[:length].capitalize()).name
-            if guess != "X" and (length == 1 or len(guess) == 2 and len(name) == 2):
+            if guess != "X" and (length == 1 or (len(guess) == 2 and len(name) == 2)):
                 return guess, True
         return "X", False
     return symbol, False

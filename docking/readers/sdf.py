@@ -44,16 +44,13 @@ def parse_sdf(record: Record) -> Molecule:
     """Read one record.
 
     Raises:
-        InputError: If it is cut short, a number is damaged, a bond names no atom, an atom is a dummy,
-            or RDKit can make nothing of it.
+        InputError: If it is cut short, a number is damaged, a bond names no atom, an atom is a
+            dummy, or RDKit can make nothing of it.
     """
     lines = record.lines
     if len(lines) < 4:
         raise record.error(f"cut short: {len(lines)} lines where the header alone takes 4")
-    if "V3000" in lines[3]:
-        end = _check_v3000(record)
-    else:
-        end = _check_v2000(record)
+    end = (_check_v3000 if "V3000" in lines[3] else _check_v2000)(record)
     block = "\n".join(lines[:end]) + "\n"
     with quiet():
         try:

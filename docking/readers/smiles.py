@@ -1,7 +1,9 @@
 """SMILES, alone or one to a line with a name behind it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rdkit import Chem
 
@@ -38,12 +40,11 @@ def parse_smiles(record: Record) -> Molecule:
     smiles, _, title = record.lines[0].strip().partition(" ")
     smiles, tab, rest = smiles.partition("\t")
     title = (rest + " " + title if tab else title).strip()
-    with quiet():
-        try:
-            mol = Chem.MolFromSmiles(smiles)
-            raw = mol if mol is not None else Chem.MolFromSmiles(smiles, sanitize=False)
-        except (ValueError, RuntimeError):
-            mol = raw = None
+    mol: Any = None
+    raw: Any = None
+    with quiet(), suppress(ValueError, RuntimeError):
+        mol = Chem.MolFromSmiles(smiles)
+        raw = mol if mol is not None else Chem.MolFromSmiles(smiles, sanitize=False)
     if raw is None or raw.GetNumAtoms() == 0:
         raise record.error(f"not a SMILES: {printable(smiles)}")
     warnings: list[str] = []

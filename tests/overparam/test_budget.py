@@ -165,6 +165,22 @@ def test_radial_networks_and_graph_networks_are_counted():
         assert cost(net, (torch.randn(3, 4), edges)).macs == macs
 
 
+def test_a_module_that_cannot_be_sliced_says_so():
+    class Peeks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp([3, 4, 1])
+
+        def forward(self, x):
+            return self.net(x) + self.net[:2](x).sum(-1, keepdim=True)
+
+    net = Peeks()
+    with torch.no_grad():
+        net.net[2].weight[0, 1] = 0
+    report = cost(net, torch.randn(5, 3))
+    assert report.sliced_macs is None and "not sliced" in str(report)
+
+
 def test_tied_weights_and_repeated_calls():
     class Twice(nn.Module):
         def __init__(self):

@@ -462,6 +462,13 @@ def test_a_radial_network_loses_its_dead_units_without_changing_scale():
     assert small.hs == [3, *(layer.weight.shape[1] for layer in small.children())]
 
 
+def test_a_linear_radial_network_is_sliced_too():
+    from e3nn.nn import FullyConnectedNet
+
+    net = mask_at_random(FullyConnectedNet([3, 16, 4]), 0.2)
+    assert compact(net, torch.rand(5, 3)).hs[1] < 16
+
+
 def test_products_refuse_flags_and_networks_that_do_not_fit():
     tp = e3nn_o3.FullyConnectedTensorProduct("1x0e", "1x0e", "1x0e", shared_weights=False)
     with pytest.raises(ValueError, match="keep must have 1 flags"):

@@ -1,6 +1,7 @@
 """What scores and one pruning step promise, whatever the network."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -20,7 +21,7 @@ NONE = ()
 def mlp(widths, act=nn.ReLU, seed=0):
     torch.manual_seed(seed)
     layers = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         layers += [nn.Linear(a, b), act()]
     return nn.Sequential(*layers[:-1])
 
@@ -437,24 +438,25 @@ def digits():
 
 
 def deep_net_on_digits(rescaled, epochs):
+    """Test accuracy of 30 tanh layers, 95 % pruned by SNIP at the edge of chaos (gain 1)."""
     x, y, x_test, y_test = digits()
-    torch.manual_seed(0)
-    module = mlp([64, *[100] * 29, 10])
+    module = mlp([64, *[100] * 29, 10], nn.Tanh)
     for layer in module:
         if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
+            nn.init.normal_(layer.weight, 0, layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
     specs = masked(module)
+    some = slice(500)
     prune(
         module,
         specs,
         0.05,
         criterion="snip",
-        loss=lambda m: nn.functional.cross_entropy(m(x[:500]), y[:500]),
+        loss=lambda m: nn.functional.cross_entropy(m(x[some]), y[some]),
     )
     if rescaled:
-        rescale(module, specs, 2.0)
-    optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
+        rescale(module, specs, 1.0)
+    optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
     for _ in range(epochs):
         for rows in torch.randperm(len(x)).split(60):
             optimizer.zero_grad()

@@ -4,6 +4,7 @@ Run as a script it is one process of the distributed test: it wraps every masked
 ``DistributedDataParallel`` and writes what it found to ``<folder>/<rank>.json``.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -196,4 +197,4 @@ if __name__ == "__main__":
             name: report_rank(family.masked(), family.inputs(seed=10 + rank))
             for name, family in FAMILIES.items()
         }
-        Path(sys.argv[1], f"{rank}.json").write_text(__import__("json").dumps(found))
+        Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(found))
