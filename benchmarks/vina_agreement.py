@@ -15,6 +15,9 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,12 @@ def peer_energies(receptor: Path, texts: list[str], poses: np.ndarray) -> np.nda
     return np.array(rows)
 
 
+def in_process_of_its_own(function: Callable[..., np.ndarray], *args: Any) -> np.ndarray:
+    """Call a function in a fork: the package keeps hundreds of megabytes for every ligand read."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        return pool.submit(function, *args).result()
+
+
 def compare(key: str, folder: Path, args: argparse.Namespace, work: Path) -> list[dict[str, Any]]:
     """Rows of one complex, or one row that names what failed."""
     stage = "receptor preparation"
@@ -97,7 +106,7 @@ def compare(key: str, folder: Path, args: argparse.Namespace, work: Path) -> lis
         texts = [with_positions(text, pose) for pose in poses]
         assert np.array_equal(positions(texts[-1]), poses[-1])
         stage = "vina package"
-        peer = peer_energies(receptor_file, texts, poses)
+        peer = in_process_of_its_own(peer_energies, receptor_file, texts, poses)
         stage = "vina_energy"
         started = time.process_time()
         table: VinaTerms = vina_energy(receptor, ligand, poses, table=True, terms=True)

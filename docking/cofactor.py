@@ -3,8 +3,9 @@
 Low-resolution geometry decides what it can: terminal oxygens by bond length, trigonal atoms by
 planarity, the double bonds of a conjugated system by a maximum matching that lets every trigonal
 carbon have one and prefers short bonds. A nitrogen left without a double bond carries a hydrogen.
-Amines count as protonated and acids of phosphorus and sulphur as ionised, as at pH 7.4. Hydrogens
-given in the file overrule all of this.
+Amines count as protonated and acids of phosphorus and sulphur as ionised, as at pH 7.4; an oxygen
+beside a nitrogen on the same flat carbon is an amide's; a nitrogen on a metal has spent its lone
+pair. Hydrogens given in the file overrule all of this.
 """
 
 from itertools import combinations
@@ -76,9 +77,9 @@ def _nitrogen(
     on_metal = any(elements[j] in METALS for j in everything)
     if len(near) == 1:
         nitrile = np.linalg.norm(positions[i] - positions[near[0]]) < _NITRILE
-        return (False, True) if nitrile or on_metal else (True, False)
+        return (False, not on_metal) if nitrile or on_metal else (True, False)
     if len(near) == 2:
-        return (False, True) if i in double or on_metal else (True, False)
+        return (False, not on_metal) if i in double or on_metal else (True, False)
     if len(near) == 3:
         beside = any(j in flat for j in near)
         return (False, False) if i in flat or beside else (True, False)
@@ -97,13 +98,13 @@ def _is_hydroxyl(
         return not near  # a lone oxygen is water or hydroxide
     carbon = near[0]
     if elements[carbon] != "C":
-        return False
+        return elements[carbon] in ("B", "O")
     if carbon in bonded and carbon not in flat and len(bonded[carbon]) > 2:
         return True
     ends = [
         j for j in bonded.get(carbon, []) if elements[j] == "O" and len(bonded.get(j, [0, 0])) == 1
     ]
-    if len(ends) > 1 and carbon in flat:
+    if carbon in flat and (len(ends) > 1 or any(elements[j] == "N" for j in bonded[carbon])):
         return False
     return bool(np.linalg.norm(positions[i] - positions[carbon]) > _CARBONYL)
 
@@ -134,14 +135,18 @@ def _double_bonds(
         for j in bonded[i]:
             pair = (min(i, j), max(i, j))
             length = float(np.linalg.norm(positions[i] - positions[j]))
+            amide = False
             if elements[j] == "O":
-                possible = len(bonded.get(j, [0, 0])) == 1 and length < _CARBONYL
+                amide = elements[i] == "C" and any(elements[k] == "N" for k in bonded[i])
+                possible = len(bonded.get(j, [0, 0])) == 1 and (amide or length < _CARBONYL)
             else:
+                # A nitrogen of the next residue may hold the other end (a Schiff base).
+                outside = j not in bonded and elements[j] == "N"
                 kind = tuple(sorted((elements[i], elements[j])))
-                possible = j in flat and length < _SINGLE.get(kind, 0.0)
+                possible = (j in flat or outside) and length < _SINGLE.get(kind, 0.0)
             # A flat nitrogen with three neighbours has spent its valence.
             full = any(elements[k] == "N" and len(bonded.get(k, [])) > 2 for k in pair)
             if possible and not full:
                 carbons = sum(elements[k] == "C" for k in pair)
-                graph.add_edge(*pair, weight=10.0 * carbons + 2.0 - length)
+                graph.add_edge(*pair, weight=10.0 * carbons + 15.0 * amide + 2.0 - length)
     return {atom for pair in nx.max_weight_matching(graph) for atom in pair}

@@ -67,13 +67,9 @@ def spectra(
     if rotations is None:
         rotations = torch.eye(3, dtype=field.positions.dtype, device=field.positions.device)[None]
     scratch = Scratch(field.positions) if scratch is None else scratch
-    parts = _chunks(field, sphere, rotations, scratch)
     out = scratch("spectra", sphere.slots, 2 * field.channels, len(rotations))
-    if out is None:
-        return torch.cat(list(parts))
-    for start, part in zip(range(0, sphere.slots, BLOCK * _step(field, rotations)), parts, strict=True):
-        out[start : start + len(part)] = part
-    return out
+    parts = list(_chunks(field, sphere, rotations, scratch, out))
+    return torch.cat(parts) if out is None else out
 
 
 def _even_first(lmax: int) -> tuple[Tensor, int]:
@@ -106,49 +102,47 @@ def _turns(rotations: Tensor, lmax: int) -> Tensor:
     return matrix[:, order][:, :, order].permute(2, 0, 1).flatten(0, 1)
 
 
-def _step(field: "ScalarField", rotations: Tensor) -> int:
-    """Blocks of wave vectors per chunk."""
-    n, channels, _, width = field.coefficients.shape
-    return max(1, CHUNK // (BLOCK * len(rotations) * (2 * n + 2 * width * channels)))
-
-
 def _chunks(
-    field: "ScalarField", sphere: HalfSphere, rotations: Tensor, scratch: Scratch
+    field: "ScalarField", sphere: HalfSphere, rotations: Tensor, scratch: Scratch, out: Tensor | None
 ) -> Iterator[Tensor]:
-    x, channels, turns = field.positions, field.channels, len(rotations)
+    """Yield the spectra of consecutive slots, or write them into ``out``."""
+    n, channels, turns = len(field.positions), field.channels, len(rotations)
     order, even = _even_first(field.lmax)
-    radial, angular = (t.to(x) for t in _tables(sphere, field.basis, field.lmax))
-    weights = torch.einsum("sjm,ncjm->smcn", radial, field.coefficients[..., order.to(x.device)])
+    radial, angular = (t.to(rotations) for t in _tables(sphere, field.basis, field.lmax))
+    weights = torch.einsum("sjm,ncjm->smcn", radial, field.coefficients[..., order.to(radial.device)])
     weights = weights.flatten(1, 2)
-    block_shell = sphere.shells[1].to(x.device)
-    vectors = sphere.vectors.to(x).unflatten(0, (-1, BLOCK)).mT.contiguous()
+    block_shell = sphere.shells[1].to(radial.device)
+    vectors = sphere.vectors.to(rotations).unflatten(0, (-1, BLOCK)).mT.contiguous()
     back = rotations.permute(2, 0, 1).flatten(0, 1)
     back_angular = _turns(rotations, field.lmax)
-    rows, columns, width = weights.shape[1], turns * BLOCK, weights.shape[1] // channels
-    step = _step(field, rotations)
+    rows, columns, width = weights.shape[1], turns * BLOCK, len(order)
+    step = max(1, CHUNK // (2 * columns * (n + rows)))
     for start in range(0, len(block_shell), step):
-        part = slice(start, start + step)
-        weight = weights[block_shell[part]]
-        b = len(weight)
+        weight = weights[block_shell[start : start + step]]
+        part, b = slice(start, start + step), len(weight)
         k = torch.bmm(back.expand(b, -1, -1), vectors[part], out=scratch("k", b, 3 * turns, BLOCK))
         k = k.view(b, 3, columns)
-        angle = torch.bmm(x.expand(b, -1, -1), k, out=scratch("angle", b, len(x), columns))
-        wave = torch.cos(angle, out=scratch("wave", b, len(x), columns))
-        cos = torch.bmm(weight, wave, out=scratch("cos", b, rows, columns))
-        wave = torch.sin(angle, out=scratch("wave", b, len(x), columns))
-        sin = torch.bmm(weight, wave, out=scratch("sin", b, rows, columns))
-        shape = torch.bmm(
-            back_angular.expand(b, -1, -1), angular[part],
-            out=scratch("shape", b, width * turns, BLOCK),
-        ).view(b, width, 1, columns)  # fmt: skip
+        angle = torch.bmm(
+            -field.positions.expand(b, -1, -1), k, out=scratch("angle", b, n, columns)
+        )
         split = (b, width, channels, columns)
-        cos = torch.mul(cos.view(split), shape, out=_view(scratch, "cos", split))
-        sin = torch.mul(sin.view(split), shape, out=_view(scratch, "sin", split))
-        real = cos[:, :even].sum(1) - sin[:, even:].sum(1)
-        imag = -(sin[:, :even].sum(1) + cos[:, even:].sum(1))
-        both = torch.cat([real, imag], dim=1).view(b, 2 * channels, turns, BLOCK)
-        yield both.permute(0, 3, 1, 2).reshape(b * BLOCK, 2 * channels, turns)
-
-
-def _view(scratch: Scratch, name: str, shape: tuple[int, ...]) -> Tensor | None:
-    return scratch(name, *shape)
+        cos = torch.cos(angle, out=scratch("wave", b, n, columns))
+        cos = torch.bmm(weight, cos, out=scratch("cos", b, rows, columns)).view(split)
+        sin = torch.sin(angle, out=scratch("wave", b, n, columns))
+        sin = torch.bmm(weight, sin, out=scratch("sin", b, rows, columns)).view(split)
+        shape = torch.bmm(
+            back_angular.expand(b, -1, -1),
+            angular[part],
+            out=scratch("shape", b, width * turns, BLOCK),
+        ).view(b, width, 1, columns)
+        cos = torch.mul(cos, shape, out=scratch("cos", *split))
+        sin = torch.mul(sin, shape, out=scratch("sin", *split))
+        terms = [t.sum(1) for wave in (cos, sin) for t in (wave[:, :even], wave[:, even:])]
+        cos_even, cos_odd, sin_even, sin_odd = (t.view(b, channels, turns, BLOCK) for t in terms)
+        if out is None:
+            both = torch.cat([cos_even + sin_odd, sin_even - cos_odd], dim=1)
+            yield both.permute(0, 3, 1, 2).reshape(b * BLOCK, 2 * channels, turns)
+        else:
+            place = out[start * BLOCK :][: b * BLOCK].unflatten(0, (b, BLOCK)).permute(0, 2, 3, 1)
+            torch.add(cos_even, sin_odd, out=place[:, :channels])
+            torch.sub(sin_even, cos_odd, out=place[:, channels:])

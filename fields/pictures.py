@@ -48,11 +48,12 @@ class ImagePictures(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the pictures, on the first process."""
         data = getattr(trainer, "datamodule", None)
-        if not (trainer.is_global_zero and isinstance(pl_module, SignalFit) and data is not None):
+        if not isinstance(pl_module, SignalFit) or pl_module.signal.get("kind") != "image":
             return
-        if pl_module.signal.get("kind") != "image":
+        # asked of every process, because Lightning's answer is broadcast
+        folder = Path(self.folder or trainer.log_dir or trainer.default_root_dir)
+        if data is None or not trainer.is_global_zero:
             return
-        folder = Path(self.folder or run_folder(trainer))
         folder.mkdir(parents=True, exist_ok=True)
         draw_pictures(pl_module, data.y, folder)
         draw_curves(self.state_dict()["curves"], folder / "psnr.png")
@@ -64,11 +65,6 @@ class ImagePictures(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the curves back."""
         self.curves = {k: [(s, v) for s, v in c] for k, c in state_dict["curves"].items()}
-
-
-def run_folder(trainer: pl.Trainer) -> str:
-    """Return where a run without a folder of its own puts its files."""
-    return trainer.log_dir or trainer.default_root_dir
 
 
 def draw_pictures(module: SignalFit, y: Tensor, folder: str | Path) -> list[Path]:

@@ -112,15 +112,17 @@ class Masks(Mapping[str, Tensor]):
         Raises:
             ValueError: If the name is unknown or the shape differs.
         """
+        spec = _lookup(prunable(self._module), name)
         installed = self._installed()
-        if name not in installed:
-            spec = _lookup(prunable(self._module), name)
+        found = next((owner for owner in spec.owners if owner in installed), None)
+        if found is None:
             if tuple(mask.shape) != spec.shape:
-                raise ValueError(f"mask of {name} must have shape {spec.shape}, got {mask.shape}")
+                raise ValueError(
+                    f"mask of {name} must have shape {spec.shape}, got {tuple(mask.shape)}"
+                )
             set_parametrization(self._module, spec.name, WeightMask(spec.shape))
-            installed = self._installed()
-            name = spec.name
-        target = installed[name].mask
+            installed, found = self._installed(), spec.name
+        target = installed[found].mask
         if mask.shape != target.shape:
             raise ValueError(
                 f"mask of {name} must have shape {tuple(target.shape)}, got {tuple(mask.shape)}"

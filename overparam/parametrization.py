@@ -62,6 +62,9 @@ def set_parametrization(module: nn.Module, name: str, parametrization: nn.Module
         hooks = layer._load_state_dict_pre_hooks.values()
         if not any(getattr(hook, "hook", None) is _translate_keys for hook in hooks):
             layer.register_load_state_dict_pre_hook(_translate_keys)
+            layer.register_state_dict_post_hook(_drop_shadows)
+        if isinstance(layer, nn.RNNBase):
+            _copy_without_cache(layer)
 
 
 def bake(module: nn.Module) -> nn.Module:
@@ -80,6 +83,10 @@ def bake(module: nn.Module) -> nn.Module:
         for key, hook in list(layer._load_state_dict_pre_hooks.items()):
             if getattr(hook, "hook", None) is _translate_keys:
                 del layer._load_state_dict_pre_hooks[key]
+        for key, hook in list(layer._state_dict_hooks.items()):
+            if hook is _drop_shadows:
+                del layer._state_dict_hooks[key]
+        _forget_cache(layer)
     return baked
 
 
@@ -89,11 +96,47 @@ def _translate_keys(module: nn.Module, state: dict[str, Any], prefix: str, *_: A
         return
     for attribute, chain in module.parametrizations.items():  # type: ignore[operator,union-attr]
         plain, inner = f"{prefix}{attribute}", f"{prefix}parametrizations.{attribute}."
-        if plain in state and f"{inner}original" not in state:
+        if f"{inner}original" in state:
+            state.pop(plain, None)  # the weight as it was used, beside the original
+        elif plain in state:
             state[f"{inner}original"] = state.pop(plain)
             for key, value in chain.state_dict().items():
                 if key != "original":
                     state[f"{inner}{key}"] = value
+
+
+def _drop_shadows(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """State-dict post-hook: some layers (PyG's Linear) also write the weight as it is used."""
+    if parametrize.is_parametrized(module):
+        for attribute in module.parametrizations:  # type: ignore[union-attr]
+            state.pop(f"{prefix}{attribute}", None)
+
+
+def _copy_without_cache(layer: nn.RNNBase) -> None:
+    """Let a recurrent layer be copied: it caches the weights it last used, which are no leaves."""
+    kind: Any = type(layer)  # private to this layer, see _privatise
+    if getattr(kind, "_copies_without_cache", False):
+        return
+    plain_copy = kind.__deepcopy__
+
+    def deepcopy(self: Any, memo: dict[int, Any]) -> Any:
+        held = self.__dict__
+        cached = held["_flat_weights"], held["_flat_weight_refs"]
+        held["_flat_weights"], held["_flat_weight_refs"] = [], []
+        try:
+            replica = plain_copy(self, memo)
+        finally:
+            held["_flat_weights"], held["_flat_weight_refs"] = cached
+        replica._init_flat_weights()
+        return replica
+
+    kind.__deepcopy__ = deepcopy
+    kind._copies_without_cache = True
+
+
+def _forget_cache(layer: nn.Module) -> None:
+    if isinstance(layer, nn.RNNBase):
+        layer._init_flat_weights()
 
 
 def owner_of(module: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -121,6 +164,7 @@ def _strip_one(layer: nn.Module, attribute: str) -> None:
         )
     _privatise(layer)
     parametrize.remove_parametrizations(layer, attribute, leave_parametrized=False)
+    _forget_cache(layer)
 
 
 def _privatise(layer: nn.Module) -> None:

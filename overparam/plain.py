@@ -18,16 +18,16 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
 
 def plain_keys(state: Mapping[str, Any]) -> dict[str, Any]:
     """Rename the keys of a masked state dict to those of the plain module, dropping masks."""
-    out: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    originals: dict[str, Any] = {}
     for key, value in state.items():
         parts = key.split(".")
-        if "parametrizations" in parts:
-            if parts[-1] != "original":
-                continue
+        if "parametrizations" not in parts:
+            plain[key] = value
+        elif parts[-1] == "original":
             where = parts.index("parametrizations")
-            parts = [*parts[:where], parts[where + 1]]
-        out[".".join(parts)] = value
-    return out
+            originals[".".join([*parts[:where], parts[where + 1]])] = value
+    return plain | originals  # a layer may also store the weight as it is used
 
 
 def load_plain(module: nn.Module, state: Mapping[str, Tensor]) -> None:

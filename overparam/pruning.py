@@ -165,8 +165,10 @@ def rescale(
     """Multiply each pruned weight so that its gain is ``target`` again.
 
     With the gains of before pruning for target, every layer keeps the law it was initialised by,
-    whatever that is (a sine layer stays a SIREN layer); with 2 a ReLU network is put on the edge
-    of chaos.
+    whatever that is (a sine layer stays a SIREN layer); 1 is the edge of chaos of tanh networks,
+    2 that of ReLU networks. The rule takes weights to survive independently of what they multiply.
+    In a deep ReLU network SNIP favours active units, so that signals still grow from layer to
+    layer after it; bounded activations do not mind.
 
     Args:
         module: Module whose weights are scaled, in place.

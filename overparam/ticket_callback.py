@@ -164,8 +164,9 @@ class TicketCallback(Callback):
         if not search.has(self.schedule.snapshot):  # stopped before the step was reached
             search.put(self.schedule.snapshot, search.saved("init"))
         self.ticket = Ticket.of(search, self.schedule)
+        # asked on every process: the trainer broadcasts the answer
+        path = Path(self.dirpath or trainer.log_dir or trainer.default_root_dir) / FILE
         if trainer.is_global_zero and not getattr(trainer, "fast_dev_run", False):
-            path = self._folder(trainer) / FILE
             self.ticket.save(path)
             log.info("%r in %s", self.ticket, path)
 
@@ -220,7 +221,10 @@ class TicketCallback(Callback):
         if index:
             self._tick(index * self._round_steps)
             self._close_round(trainer)
-        self.schedule.before(search, index)
+        try:
+            self.schedule.before(search, index)
+        except ValueError as error:
+            raise InputError(f"TicketCallback, round {index + 1}: {error}") from error
         if index:
             trainer.strategy.setup_optimizers(trainer)
         self._entered, self._last_seen = index + 1, 0
@@ -262,10 +266,6 @@ class TicketCallback(Callback):
         if self.search is None:
             raise RuntimeError("TicketCallback must be set up by a trainer's fit first")
         return self.search
-
-    def _folder(self, trainer: Trainer) -> Path:
-        folder = self.dirpath or trainer.log_dir or trainer.default_root_dir
-        return Path(folder)
 
 
 def _step_loss(trainer: Trainer, module: Any, batch: Any, batch_idx: int) -> Tensor:

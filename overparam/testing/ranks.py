@@ -27,7 +27,7 @@ from overparam.plain import plain_state
 from overparam.testing.laws import Inputs, assert_masked_zeros
 
 
-def spawn(command: Sequence[str], *, world: int = 2, timeout: float = 180.0) -> None:
+def spawn(command: Sequence[str], *, world: int = 2, timeout: float = 600.0) -> None:
     """Run ``python <command>`` once per rank and wait for all.
 
     Args:
@@ -83,7 +83,7 @@ def join() -> Iterator[int]:
         init_method=Path(os.environ["OVERPARAM_RENDEZVOUS"]).as_uri(),
         rank=rank,
         world_size=int(os.environ["WORLD_SIZE"]),
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(minutes=5),
     )
     try:
         yield rank

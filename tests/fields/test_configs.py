@@ -2,11 +2,16 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+import torch
 from PIL import Image
 
 from fields.__main__ import render
+from overparam import load_module
 from overparam.cli import bundled_configs, run
 
 # Lightning 2.6.6 asks torch's pytree in a way that torch 2.13 deprecates.
@@ -47,6 +52,7 @@ def test_a_run_leaves_pictures_a_report_and_a_checkpoint_to_render(tmp_path):
         assert picture.size == (40, 40)
 
 
+@pytest.mark.filterwarnings("always:picture a.png")
 def test_conversions_are_in_the_report(tmp_path):
     Image.new("RGBA", (16, 16), (90, 90, 90, 128)).save(tmp_path / "a.png")
     folder = tmp_path / "run"
@@ -55,6 +61,31 @@ def test_conversions_are_in_the_report(tmp_path):
     assert run("fields", ["fit", *words, *SMALL]) == 0
     report = json.loads((folder / "report.json").read_text())
     assert any("transparency laid on white" in line for line in report["warnings"])
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one(tmp_path):
+    weights = []
+    for devices in ("1", "2"):
+        folder = tmp_path / devices
+        words = ["--config", "image_paper", "--out", str(folder), *SMALL, "--device", "cpu"]
+        words += ["--trainer.max_steps", "4", "--trainer.devices", devices]
+        words += ["--model.init_args.chunk", "60"]
+        words += ["--trainer.strategy", "ddp"] if devices == "2" else []
+        done = subprocess.run(
+            [sys.executable, "-m", "fields", "fit", *words],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_module(folder / "last.ckpt").state_dict())
+    one, two = weights
+    for name, tensor in one.items():
+        # the same gradient, summed in another order; Adam's first steps are signs times the rate
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

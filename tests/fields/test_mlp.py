@@ -19,6 +19,7 @@ from fields import (
     Tanh,
     Wire,
 )
+from overparam import compact
 from overparam.recipe import build, recipe
 
 FIELDS = [
@@ -83,3 +84,21 @@ def test_rejects_senseless_sizes(wrong, named):
 @pytest.mark.parametrize("make", FIELDS)
 def test_shows_its_sizes(make):
     assert "in_features" in repr(make())
+
+
+@pytest.mark.parametrize("make", FIELDS)
+def test_shrinks_to_what_is_used_and_rebuilds(make):
+    torch.manual_seed(0)
+    field = make()
+    layer, above = field.hidden[0], [*field.hidden[1:], field.readout][0]
+    with torch.no_grad():
+        above_weight = getattr(above, "affine", above).weight
+        above_weight[:, 0] = 0  # nobody reads unit 0
+        layer.affine.weight[1] = 0  # unit 1 reads nothing
+    x = torch.rand(6, field.in_features) * 2 - 1
+    small = compact(field, x)
+    assert small.widths[0] == field.widths[0] - 2
+    assert type(small) is type(field)
+    again = build(recipe(small))
+    again.load_state_dict(small.state_dict())
+    torch.testing.assert_close(again(x), field(x))

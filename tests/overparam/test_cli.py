@@ -11,11 +11,6 @@ import yaml
 from overparam import InputError
 from overparam.cli import LineParser, bundled_configs, overview, run, select_device
 
-pytestmark = [
-    # Lightning inspects pytrees in a way torch 2.13 deprecates
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
-]
-
 LINE = ["--config", "line", "--trainer.max_epochs", "1"]
 
 

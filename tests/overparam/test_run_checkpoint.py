@@ -12,14 +12,6 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from overparam.replay import ReplayLoader, random_state, set_random_state
 from overparam.run_checkpoint import AtomicCheckpointIO, DivergedError, RunCheckpoint
 
-pytestmark = [
-    # Lightning's own progress reports on healthy runs
-    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
-    pytest.mark.filterwarnings("ignore:.*smaller than the logging interval"),
-    # Lightning inspects pytrees in a way torch 2.13 deprecates
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
-]
-
 
 class Noisy(Dataset):
     """Samples that draw from all three global generators when they are read."""

@@ -16,11 +16,6 @@ from overparam.quiet import collected_warnings
 from overparam.run_folder import HEADER, RunFolder, is_run
 from overparam.run_report import write_report
 
-pytestmark = [
-    # Lightning inspects pytrees in a way torch 2.13 deprecates
-    pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning"),
-]
-
 FIT = ["fit", "--config", "line", "--trainer.max_epochs", "2", "--trainer.log_every_n_steps", "1"]
 
 
