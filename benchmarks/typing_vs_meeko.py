@@ -123,10 +123,8 @@ def check_receptor(path: Path) -> dict[str, Any]:
     missing = set(receptor.residue_index[heavy]) - {
         receptor.residue_index[heavy[i]] for i, _ in pairs
     }
-    return {
-        "atoms": len(pairs), "differ": differ, "delta": len(delta),
-        "no_template": sorted(f"{receptor.residues[i].name} {receptor.residues[i].id}" for i in missing),
-    }  # fmt: skip
+    named = sorted(f"{receptor.residues[i].name} {receptor.residues[i].id}" for i in missing)
+    return {"atoms": len(pairs), "differ": differ, "delta": len(delta), "no_template": named}
 
 
 def check_ligand(path: Path, receptor_pdbqt: Path | None) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
+from overparam.errors import InputError
+
 ALLOWANCE = 1.1
 """Factor on the sum of covalent radii below which two atoms are bonded."""
 METALS = frozenset(
@@ -19,6 +21,8 @@ METALS = frozenset(
     """.split()  # noqa: SIM905
 )
 """Elements that become ``VinaType.MET_D``."""
+
+_CELL, _CROWD = 4.0, 300
 
 # Radii of AutoDock 4's parameter table; 1.75 is what Vina gives metals the table lacks.
 _RADII = {
@@ -32,6 +36,21 @@ _RADII = {
 def covalent_radius(element: str) -> float:
     """Covalent radius in angstrom; 1.2 for elements no table knows."""
     return _RADII.get(element, 1.2)
+
+
+def check_density(positions: Float[ndarray, "n 3"], source: str) -> None:
+    """Refuse coordinates no matter has, such as all atoms at the origin.
+
+    Raises:
+        InputError: If a cube of 4 angstrom holds more than 300 atoms; matter has a dozen.
+    """
+    cells, counts = np.unique(np.floor(positions / _CELL), axis=0, return_counts=True)
+    if len(counts) and counts.max() > _CROWD:
+        corner = ", ".join(f"{value:.0f}" for value in cells[counts.argmax()] * _CELL)
+        raise InputError(
+            f"{source}: {counts.max()} atoms within {_CELL:g} angstrom of ({corner}); "
+            "the coordinates are damaged"
+        )
 
 
 def perceive_bonds(positions: Float[ndarray, "n 3"], elements: list[str]) -> Int[ndarray, "m 2"]:

@@ -36,7 +36,9 @@ class Box:
         InputError: If a number is not finite or an edge is not between 0 and ``LARGEST``.
     """
 
-    def __init__(self, center: Sequence[float], size: Sequence[float]) -> None:
+    def __init__(
+        self, center: Sequence[float | int] | ndarray, size: Sequence[float | int] | ndarray
+    ) -> None:
         self.center = _three("center", center)
         self.size = _three("size", size)
         if (self.size <= 0).any() or (self.size > LARGEST).any():
@@ -51,7 +53,7 @@ class Box:
             )
 
     @classmethod
-    def from_ligand(cls, ligand: "Ligand", padding: float = 4.0) -> "Box":
+    def from_ligand(cls, ligand: "Ligand", padding: float | int = 4.0) -> "Box":
         """The box around a placed ligand's heavy atoms and ``padding`` angstrom on every side.
 
         Raises:
@@ -63,7 +65,7 @@ class Box:
 
     @classmethod
     def from_residues(
-        cls, receptor: Receptor, residues: Iterable[str], padding: float = 4.0
+        cls, receptor: Receptor, residues: Iterable[str], padding: float | int = 4.0
     ) -> "Box":
         """The box around some residues, given as ``["A:45", "A:45A"]``.
 
@@ -77,7 +79,7 @@ class Box:
         return cls._around(receptor.positions[rows], padding)
 
     @classmethod
-    def _around(cls, points: Float[ndarray, "n 3"], padding: float) -> "Box":
+    def _around(cls, points: Float[ndarray, "n 3"], padding: float | int) -> "Box":
         if not (np.isfinite(padding) and padding >= 0):
             raise InputError(f"padding must be at least 0 angstrom, got {padding}")
         low, high = points.min(axis=0), points.max(axis=0)
@@ -95,9 +97,9 @@ class Box:
         return self.center + self.size / 2
 
     def contains(self, points: Float[ndarray, "*batch 3"]) -> Bool[ndarray, "*batch"]:
-        """Whether each point lies in the box, its faces included."""
+        """Whether each point lies in the box, its faces and 1e-6 angstrom beyond included."""
         points = np.asarray(points, dtype=np.float64)
-        return np.asarray(((points >= self.low) & (points <= self.high)).all(axis=-1))
+        return np.asarray((np.abs(points - self.center) <= self.size / 2 + 1e-6).all(axis=-1))
 
     def check_fits(self, ligand: "Ligand") -> None:
         """Refuse a ligand that cannot lie in the box however it is turned.
@@ -146,7 +148,7 @@ class Box:
         return f"Box(center=({_at(self.center)}), size=({_show(self.size)}))"
 
 
-def _three(name: str, values: Sequence[float]) -> Float[ndarray, " 3"]:
+def _three(name: str, values: Sequence[float | int] | ndarray) -> Float[ndarray, " 3"]:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):

@@ -177,10 +177,10 @@ class HalfSphere:
 
     @cached_property
     def compact_index(self) -> Int[Tensor, " count"]:
-        """Place in the flattened (2 reach + 1, 2 reach + 1, reach + 1) array, centred in x and y."""
+        """Place in the flattened (z, y, x) array of the cube, its z axis from 0, centred in y, x."""
         side = 2 * self.reach + 1
         x, y, z = self.index.unbind(1)
-        return ((x + self.reach) * side + y + self.reach) * (self.reach + 1) + z
+        return (z * side + y + self.reach) * side + x + self.reach
 
     @cached_property
     def turned(self) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from docking.readers.record import RecordError
 from docking.torsion import Torsion, TorsionTree, torsion_tree
 from docking.typing import NO_TYPE, VinaType, type_ligand
 from overparam.errors import InputError
@@ -111,7 +112,7 @@ class Ligand:
                 if record == 0 and next(reader, None) is not None:
                     found.warnings.append("the file has more records; the first is used")
                 return found
-            if isinstance(found, InputError) and "record" not in str(found):
+            if isinstance(found, InputError) and not isinstance(found, RecordError):
                 raise found
         raise InputError(f"{path}: no record {record + 1}; the file has none or fewer")
 
@@ -133,7 +134,9 @@ class Ligand:
             failures: Filled with a ``Failure`` for every record left out.
 
         Raises:
-            InputError: If the file cannot be read at all, or with ``on_error="raise"``.
+            InputError: If the file cannot be read at all, at a bad record with
+                ``on_error="raise"``, or where a compressed file breaks off if no
+                ``failures`` are kept.
         """
         from docking.readers.molecule import read_ligands
 
@@ -238,13 +241,16 @@ NO_COORDINATES = "no 3-D coordinates: a conformer has to be made before it can b
 def _skipping(
     reader: Iterator[Ligand | InputError], on_error: str, failures: list[Failure] | None
 ) -> Iterator[Ligand]:
-    last = 0
+    seen = 0
     for found in reader:
-        last += 1
+        seen += 1
         if not isinstance(found, InputError):
-            last = found.record
             yield found
-        elif on_error == "raise" or "record" not in str(found):
+            continue
+        # An error of the whole file (a gzip stream cut short) ends it; it may count as a failure
+        # only if somebody keeps count and something came before it.
+        whole = not isinstance(found, RecordError)
+        if on_error == "raise" or (whole and (failures is None or seen == 1)):
             raise found
-        elif failures is not None:
-            failures.append(Failure(last, str(found)))
+        if failures is not None:
+            failures.append(Failure(getattr(found, "record", seen), str(found)))

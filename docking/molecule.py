@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from docking.bonds import METALS, perceive_bonds
+from docking.bonds import check_density, perceive_bonds
 from docking.typing import NO_TYPE, VINA_METALS, VinaType, element_types
 from overparam.errors import InputError
 
@@ -90,6 +90,7 @@ class Receptor:
             )
         if not np.isfinite(self.positions).all():
             raise InputError(f"{source}: coordinates must be finite")
+        check_density(self.positions, source)
         self.bonds = perceive_bonds(self.positions, self.elements)
         if vina_type is None:
             residue_names = [residue.name for residue in self.residues]
@@ -205,7 +206,7 @@ class Receptor:
             keep[self.residue_atoms(residue)] = False
         return self.take(keep)
 
-    def without_ligand(self, ligand: "Ligand", overlap: float = 0.8) -> "Receptor":
+    def without_ligand(self, ligand: "Ligand", overlap: float | int = 0.8) -> "Receptor":
         """Leave out residues that are the ligand itself, still sitting in its pocket.
 
         A residue goes if more than half of its heavy atoms lie within ``overlap`` of a ligand atom;
@@ -256,12 +257,12 @@ class Receptor:
             )
 
     def _report_elements(self, types: Int[ndarray, " n"]) -> None:
-        odd = {e for e, t in zip(self.elements, types, strict=True) if t == VinaType.MISC}
+        odd = {self.elements[i] for i in np.flatnonzero(types == VinaType.MISC)}
         if odd:
             self.warnings.append(
                 f"element {', '.join(sorted(odd))} has no Vina type; given steric terms only"
             )
-        metals = {e for e in self.elements if e in METALS} - VINA_METALS
+        metals = {self.elements[i] for i in np.flatnonzero(types == VinaType.MET_D)} - VINA_METALS
         if metals:
             self.warnings.append(
                 f"metal {', '.join(sorted(metals))} is unknown to Vina; typed as its other metals"

@@ -307,4 +307,8 @@ class PocketField:
         Raises:
             InputError: If the file is missing, damaged, of another kind or from a newer version.
         """
-        return cls(**read_pocket(Path(path)))
+        arguments = read_pocket(Path(path))
+        try:
+            return cls(**arguments)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path} is damaged: {error}") from error

@@ -6,8 +6,8 @@ Bonds, charges, stereochemistry, title and data fields are the input's; ``score`
 
 import gzip
 from collections.abc import Mapping, Sequence
+from io import TextIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Float
@@ -56,10 +56,10 @@ def sdf_block(
 
 
 def write_sdf(
-    target: str | Path | IO[str],
+    target: str | Path | TextIOBase,
     ligand: Ligand,
     coords: Float[ndarray, "p n 3"],
-    scores: Sequence[float] | Float[ndarray, " p"] | None = None,
+    scores: Sequence[float | int] | ndarray | None = None,
     model: str = "",
     fields: Sequence[Mapping[str, object]] | None = None,
 ) -> None:

@@ -168,8 +168,8 @@ def tree_from_rotors(
     _, body = np.unique(body, return_inverse=True)
     links: list[list[tuple[int, int, int]]] = [[] for _ in range(body.max() + 1)]
     for i, j in active:
-        links[body[i]].append((i, j, body[j]))
-        links[body[j]].append((j, i, body[i]))
+        links[body[i]].append((i, j, int(body[j])))
+        links[body[j]].append((j, i, int(body[i])))
     root = _root(links, body, heavy, ranks)
     order, parents, torsions = {root: 0}, [-1], []
     queue = deque([root])
@@ -193,14 +193,14 @@ def tree_from_rotors(
 
 
 def apply_torsions(
-    coords: Float[ndarray, "*batch n 3"],
+    coords: Float[ndarray, "*#batch n 3"],
     torsions: Sequence[Torsion],
-    angles: Float[ndarray, "*batch t"],
-) -> Float[ndarray, "*batch n 3"]:
+    angles: Float[ndarray, "*#batch t"],
+) -> Float[ndarray, "*out n 3"]:
     """Turn rotatable bonds.
 
     Args:
-        coords: Coordinates, angstrom.
+        coords: Coordinates, angstrom; leading axes are broadcast against those of ``angles``.
         torsions: Rotatable bonds, root outward.
         angles: Turn of each, radians, right-handed about the axis from ``i`` to ``j``.
     """

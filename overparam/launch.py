@@ -1,8 +1,11 @@
-"""What the launcher and the words of a command say before anything is parsed or built."""
+"""What the launcher, the words and the settings of a command say before anything is built."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from overparam.errors import InputError
 from overparam.run_folder import CONFIG
 
 
@@ -42,3 +45,17 @@ def with_stored_config(words: list[str]) -> list[str]:
     if (folder or checkpoint) and stored.is_file():
         return ["--config", str(stored), *words]
     return words
+
+
+def refuse_no_training(trainer: Mapping[str, Any]) -> None:
+    """Check that trainer settings ask for at least one step.
+
+    Raises:
+        InputError: Naming the setting that forbids it.
+    """
+    for name in ("max_steps", "max_epochs"):
+        value = trainer.get(name)
+        if value is not None and (value == 0 or value < -1):
+            raise InputError(f"trainer.{name} must be at least 1 (or -1 for no limit), got {value}")
+    if trainer.get("limit_train_batches") == 0:
+        raise InputError("trainer.limit_train_batches must not be 0: nothing would be trained")

@@ -1,10 +1,12 @@
 """One progress line for a whole run, in steps rather than a bar per epoch."""
 
 import sys
+import time
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.trainer.states import TrainerFn
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,6 +29,7 @@ class RunProgress(ProgressBar):
         self._progress: Progress | None = None
         self._task: Any = None
         self._enabled = True
+        self._shown = 0.0
 
     def enable(self) -> None:
         """Show the bar."""
@@ -61,9 +64,11 @@ class RunProgress(ProgressBar):
             self._progress.stop()
             self._progress = None
 
-    def _show(self, trainer: Trainer, done: int) -> None:
-        if self._progress is None:
+    def _show(self, trainer: Trainer, done: int, now: bool = False) -> None:
+        # reading a metric off a GPU waits for the step: four times a second is enough
+        if self._progress is None or not (now or time.monotonic() - self._shown > 0.25):
             return
+        self._shown = time.monotonic()
         values = trainer.progress_bar_metrics.items()
         text = "  ".join(f"{name} {value:.4g}" for name, value in values if name != "v_num")
         self._progress.update(self._task, completed=done, metrics=text)
@@ -77,14 +82,47 @@ class RunProgress(ProgressBar):
         """Move the bar one step."""
         self._show(trainer, trainer.global_step)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the new metrics."""
-        if trainer.training or trainer.fit_loop._data_fetcher is not None:
-            self._show(trainer, trainer.global_step)
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the bar as it stands."""
-        self._show(trainer, trainer.global_step)
+        self._show(trainer, trainer.global_step, now=True)
+        self._close()
+
+    # measuring by itself; validation inside a fit only changes the metrics shown
+
+    def _measure(self, trainer: Trainer, name: str, batches: Any) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            self._open(name, float(sum(batches) if isinstance(batches, list) else batches))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar of a validation by itself."""
+        self._measure(trainer, "validate", trainer.num_val_batches)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar of a test."""
+        self._measure(trainer, "test", trainer.num_test_batches)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar of a prediction."""
+        self._measure(trainer, "predict", trainer.num_predict_batches)
+
+    def _advance(self, trainer: Trainer) -> None:
+        if self._progress is not None and trainer.state.fn != TrainerFn.FITTING:
+            self._progress.advance(self._task)
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move the bar one batch."""
+        self._advance(trainer)
+
+    def on_test_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move the bar one batch."""
+        self._advance(trainer)
+
+    def on_predict_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Move the bar one batch."""
+        self._advance(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the bar as it stands."""
         self._close()
 
     def on_exception(self, trainer: Trainer, *args: Any) -> None:

@@ -25,7 +25,7 @@ from overparam.cli import (
 )
 from overparam.config_errors import shorten
 from overparam.errors import InputError
-from overparam.launch import config_name, rank, with_stored_config
+from overparam.launch import config_name, rank, refuse_no_training, with_stored_config
 from overparam.quiet import collected_warnings, quiet
 from overparam.run_folder import RunFolder
 from overparam.run_report import RunReport
@@ -201,7 +201,7 @@ class RunCLI(LightningCLI):
                 f"--checkpoint_every must not be negative, got {given.checkpoint_every}"
             )
         if self.command == "fit":
-            _refuse_no_training(given.trainer)
+            refuse_no_training(given.trainer.as_dict())
         dry = bool(given.trainer.get("fast_dev_run"))
         if dry and (given.resume or given.overwrite):
             raise InputError("fast_dev_run writes no run folder: leave --resume/--overwrite out")
@@ -294,12 +294,3 @@ class RunCLI(LightningCLI):
 
 class _AlreadyFinished(Exception):  # noqa: N818  # not an error: there is nothing left to do
     pass
-
-
-def _refuse_no_training(trainer: Namespace) -> None:
-    for name in ("max_steps", "max_epochs"):
-        value = trainer.get(name)
-        if value is not None and (value == 0 or value < -1):
-            raise InputError(f"trainer.{name} must be at least 1 (or -1 for no limit), got {value}")
-    if trainer.get("limit_train_batches") == 0:
-        raise InputError("trainer.limit_train_batches must not be 0: nothing would be trained")

@@ -10,6 +10,7 @@ from rdkit import Chem
 from docking.bonds import perceive_bonds
 from docking.readers.chemistry import quiet, sanitise
 from docking.readers.pdbqt import PdbqtModel, read_models
+from docking.readers.record import RecordError
 from docking.torsion import connected_parts, tree_from_rotors
 from docking.typing import autodock_element, autodock_types
 from overparam.errors import InputError
@@ -32,7 +33,7 @@ def read_pdbqt_ligands(
                 else:
                     yield _onto(cls, model, template, index)
             except InputError as error:
-                yield InputError(f"{path}: record {index}, line {model.line}: {error}")
+                yield RecordError(f"{path}: record {index}, line {model.line}: {error}", index)
     except InputError as error:
         yield error
         return

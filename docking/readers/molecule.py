@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from rdkit import Chem
 
+from docking.readers.chemistry import quiet, sanitise
 from docking.readers.mol2 import parse_mol2, split_mol2
 from docking.readers.record import Molecule, Record
 from docking.readers.sdf import parse_sdf, split_sdf
@@ -98,7 +99,6 @@ def from_record(
 def from_rdkit(cls: "type[Ligand]", mol: Any, conformer: int) -> "Ligand":
     """``Ligand.from_rdkit``."""
     from docking.ligand import NO_COORDINATES
-    from docking.readers.chemistry import sanitise
 
     if mol is None:
         raise InputError("RDKit molecule: it is None; RDKit could not read what it came from")
@@ -171,11 +171,12 @@ def largest_fragment(mol: Any) -> tuple[Any, Int[ndarray, " n"], str]:
         editable.RemoveAtom(i)
     editable.CommitBatchEdit()
     rest = editable.GetMol()
-    try:
-        Chem.SanitizeMol(rest)
-    except (ValueError, RuntimeError):
-        rest.UpdatePropertyCache(strict=False)
-        Chem.FastFindRings(rest)
+    with quiet():
+        try:
+            Chem.SanitizeMol(rest)
+        except (ValueError, RuntimeError):
+            rest.UpdatePropertyCache(strict=False)
+            Chem.FastFindRings(rest)
     lost = [part for part in parts if part[0] not in kept]
     sizes = ", ".join(str(len(part)) for part in lost[:6])
     return (

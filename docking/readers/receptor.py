@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
-from docking.bonds import METALS, perceive_bonds
+from docking.bonds import METALS, check_density, perceive_bonds
 from docking.hetero import Kind, is_kept, kind_of
 from docking.molecule import FORMATS, Residue
 from docking.protonation import PROTEIN, TABULATED
@@ -146,6 +146,7 @@ def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
                     atoms.residue.append(index)
                 atoms.residues.append(where)
                 atoms.hetero.append(residue.het_flag == "H")
+    check_density(np.array(atoms.positions).reshape(-1, 3), source)
     if alternatives:
         atoms.warnings.append(
             f"alternate locations in {len(alternatives)} residues ({_some(alternatives)}); "
@@ -353,6 +354,7 @@ def _from_pdbqt(
         atoms.warnings.append(f"AutoDock types {', '.join(sorted(odd))} carry no energy")
     kinds = atoms.elements
     positions = np.array(atoms.positions).reshape(-1, 3)
+    check_density(positions, str(path))
     elements = [autodock_element(kind) for kind in kinds]
     _, types = autodock_types(kinds, perceive_bonds(positions, elements))
     return {

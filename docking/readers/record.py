@@ -7,6 +7,18 @@ from docking.readers.text import printable
 from overparam.errors import InputError
 
 
+class RecordError(InputError):
+    """A record that cannot be used, in a file whose others may be.
+
+    Attributes:
+        record: Its number, from 1.
+    """
+
+    def __init__(self, message: str, record: int) -> None:
+        super().__init__(message)
+        self.record = record
+
+
 @dataclass
 class Record:
     """Text of one molecule and where it stands.
@@ -25,11 +37,13 @@ class Record:
     lines: list[str] = field(default_factory=list)
     closed: bool = True
 
-    def error(self, reason: str, row: int | None = None) -> InputError:
+    def error(self, reason: str, row: int | None = None) -> RecordError:
         """An error that names file, record and line; ``row`` counts the record's lines from 0."""
         where = f"line {self.line + (row or 0)}"
         name = f" {printable(self.lines[0], 40)}" if self.lines and self.lines[0].strip() else ""
-        return InputError(f"{self.source}: record {self.index}{name}, {where}: {reason}")
+        return RecordError(
+            f"{self.source}: record {self.index}{name}, {where}: {reason}", self.index
+        )
 
 
 @dataclass

@@ -76,7 +76,8 @@ def test_autodock_names_give_the_same_as_their_chemistry():
     bonds = np.array([[0, 2], [2, 5], [1, 13]])
     _, types = autodock_types(kinds, bonds)
     assert [T(t).name if t >= 0 else "-" for t in types] == [
-        "C_P", "C_H", "N_D", "N_A", "O_A", "-", "S_P", "MET_D", "CL_H", "-", "-", "C_H", "MET_D", "-",
+        "C_P", "C_H", "N_D", "N_A", "O_A", "-", "S_P", "MET_D", "CL_H", "-", "-", "C_H", "MET_D",
+        "-",
     ]  # fmt: skip
 
 
@@ -126,7 +127,9 @@ def test_hydrogens_where_they_belong_change_no_receptor_type(key):
         centre[j] += whole.positions[i]
         count[[i, j]] += 1
     bearing = np.flatnonzero(((whole.vina_type <= T.C_P) | DONOR[whole.vina_type]) & (count > 0))
-    away = whole.positions[bearing] - centre[bearing] / count[bearing, None]
+    away = whole.positions - centre / np.maximum(count, 1)[:, None]
+    bearing = bearing[np.linalg.norm(away[bearing], axis=1) > 0.3]  # flat atoms have no room
+    away = away[bearing]
     away /= np.linalg.norm(away, axis=1, keepdims=True)
     full = Receptor(
         np.concatenate([whole.positions, whole.positions[bearing] + away]),
@@ -208,6 +211,14 @@ def histidine(extra: str = "", name: str = "HIS") -> Receptor:
     return "\n".join(lines) + "\n" + extra
 
 
+def beside(name: str, residue: str, x: float, y: float, z: float, element: str) -> str:
+    number = 1 if residue == "HIS" else 2
+    return (
+        f"ATOM      2 {name:>4s} {residue:>3s} A   {number}    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00"
+        f"          {element:>2s}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("extra", "name", "nd1", "ne2"),
     [
@@ -215,14 +226,14 @@ def histidine(extra: str = "", name: str = "HIS") -> Receptor:
         ("", "HID", "N_D", "N_A"),
         ("", "HIP", "N_D", "N_D"),
         # a metal on NE2 pushes the hydrogen to ND1
-        ("HETATM    2 ZN    ZN A   2       4.000   0.300   0.900  1.00  0.00          ZN\n", "HIS", "N_D", "N_A"),
+        (beside("ZN", "ZN", 4.0, 0.3, 0.9, "ZN"), "HIS", "N_D", "N_A"),
         # an acceptor beside ND1 does the same, beside NE2 it does not
-        ("ATOM      2  OD1 ASN A   2      -0.900  -3.200   0.000  1.00  0.00           O\n", "HIS", "N_D", "N_A"),
-        ("ATOM      2  OD1 ASN A   2       4.700   0.600   1.000  1.00  0.00           O\n", "HIS", "N_A", "N_D"),
+        (beside("OD1", "ASN", -0.9, -3.2, 0.0, "O"), "HIS", "N_D", "N_A"),
+        (beside("OD1", "ASN", 4.7, 0.6, 1.0, "O"), "HIS", "N_A", "N_D"),
         # given hydrogens decide
-        ("ATOM      2  HD1 HIS A   1      -0.450  -1.450   0.000  1.00  0.00           H\n", "HIS", "N_D", "N_A"),
+        (beside("HD1", "HIS", -0.45, -1.45, 0.0, "H"), "HIS", "N_D", "N_A"),
     ],
-)  # fmt: skip
+)
 def test_histidine_tautomer(tmp_path, extra, name, nd1, ne2):
     (tmp_path / "h.pdb").write_text(histidine(extra, name))
     r = Receptor.from_file(tmp_path / "h.pdb")

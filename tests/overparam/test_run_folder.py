@@ -156,7 +156,7 @@ def test_a_run_leaves_config_metrics_checkpoint_and_report(in_folder):
     assert report["status"] == "finished"
     assert report["steps"] == 8
     assert report["epochs"] == 2
-    assert report["sizes"]["dense"] == 33
+    assert report["sizes"]["dense"] == 105
     assert report["metrics"]["val/mse"] > 0
     assert report["peak_memory_mb"] > 0
     assert report["wall_seconds"] > 0
@@ -227,7 +227,29 @@ def test_a_logger_of_the_user_does_not_replace_metrics_csv(in_folder):
     assert (in_folder / "own").is_dir()
 
 
-# stopping and going on, in real processes
+# stopping and going on
+
+
+@pytest.mark.parametrize("stop", [3, 14])
+@pytest.mark.parametrize("layer", [[], ["--config", "ticket"]], ids=["plain", "ticket"])
+def test_a_run_stopped_by_ctrl_c_goes_on_as_if_it_had_not(layer, stop, in_folder, monkeypatch):
+    words = [*FIT, *layer]
+    assert run("toyfit", [*words, "--out", "whole"]) == 0
+    steps = report_of(in_folder / "whole")["steps"]
+    monkeypatch.setenv("TOYFIT_STOP_AT", str(stop))
+    assert run("toyfit", [*words, "--out", "parts"]) == (130 if stop < steps - 1 else 0)
+    monkeypatch.delenv("TOYFIT_STOP_AT")
+    assert run("toyfit", [*words, "--out", "parts", "--resume"]) == 0
+    one, two = (
+        torch.load(in_folder / name / "last.ckpt", weights_only=True)["state_dict"]
+        for name in ("whole", "parts")
+    )
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert table(in_folder / "whole") == table(in_folder / "parts")
+
+
+# in real processes
 
 SLOW = [
     *("toyfit", "fit", "--config", "line", "--trainer.max_epochs", "30", "--out", "run"),

@@ -62,7 +62,7 @@ class Fit:
 ALL = {"protect": ("bias",)}
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=6)
 @given(
     rounds=st.integers(5, 7),
     rate=st.floats(0.05, 0.4),

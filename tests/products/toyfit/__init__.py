@@ -1,5 +1,7 @@
 """A product small enough to read at a glance; the command-line tests run it."""
 
+import os
+import signal
 import time
 from typing import Any
 
@@ -22,7 +24,12 @@ class Net(nn.Module):
         self.width = width
         self.dropout = dropout
         self.layers = nn.Sequential(
-            nn.Linear(2, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, 1)
+            nn.Linear(2, width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+            nn.Tanh(),
+            nn.Dropout(dropout),
+            nn.Linear(width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +38,10 @@ class Net(nn.Module):
 
 
 class LineFit(OverparameterizedModule):
-    """Fits a plane; ``delay`` seconds per step make it slow enough to be interrupted."""
+    """Fits a plane; ``delay`` seconds per step make it slow enough to be interrupted.
+
+    In the step whose number is in the environment as TOYFIT_STOP_AT, it presses Ctrl-C.
+    """
 
     def __init__(
         self,
@@ -48,6 +58,8 @@ class LineFit(OverparameterizedModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Mean squared error."""
         time.sleep(self.delay)
+        if os.environ.get("TOYFIT_STOP_AT") == str(self.global_step):
+            os.kill(os.getpid(), signal.SIGINT)
         x, y = batch
         loss = (self.net(x) - y).square().mean()
         self.log("train/mse", loss, prog_bar=True)
