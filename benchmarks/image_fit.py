@@ -48,8 +48,6 @@ def fit(preset: str, seed: int, side: int, steps: int | None, folder: Path) -> d
     """Run one preset as a user would and read its folder."""
     words = ["fit", "--config", f"image_{preset}", "--seed", str(seed), "--out", str(folder)]
     words += ["--data.init_args.side", str(side), "--trainer.enable_progress_bar", "false"]
-    if preset != "paper":
-        words += ["--model.init_args.field.init_args.encoding.init_args.seed", str(seed)]
     if steps is not None:
         words += ["--trainer.max_steps", str(steps), "--data.init_args.epoch_steps", "2"]
     wall, cpu = time.perf_counter(), time.process_time()

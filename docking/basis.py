@@ -119,7 +119,7 @@ class SolidGaussians:
         width = r.new_tensor(self.widths)
         degree = torch.arange(lmax + 1, device=r.device)
         scale = self._scale(lmax).to(r) * width[:, None] ** -(degree + 1.5)
-        power = (r[..., None, None] / 1.0) ** degree / width[:, None] ** 0
+        power = r[..., None, None] ** degree
         return scale * power * torch.exp(-((r[..., None] / width) ** 2) / 2)[..., None]
 
     def transform(self, k: Float[Tensor, "*batch"], lmax: int) -> Float[Tensor, "*batch J l"]:

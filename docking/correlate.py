@@ -22,7 +22,7 @@ from docking.grid import Grid, HalfSphere
 from docking.rotation import RigidMotion, cubic_orbits, cubic_rotations
 from docking.rotational import RotationScores, correlate_rotations
 from docking.scalar_field import ScalarField
-from docking.spectrum import Scratch, spectra
+from docking.spectrum import Scratch
 
 __all__ = [
     "ReceptorSpectrum",
@@ -62,7 +62,7 @@ class ReceptorSpectrum:
     def slots(self) -> Float[Tensor, "slots parts"]:
         """Spectrum by slot, real parts of all channels, then imaginary parts."""
         center = self.field.positions.new_tensor(self.grid.center)
-        return spectra(self.field.translated(-center), self.sphere)[..., 0]
+        return self.field.translated(-center).spectra(self.sphere)[..., 0]
 
     @cached_property
     def turned(self) -> Float[Tensor, "count parts turns_parts"]:
@@ -111,7 +111,7 @@ def translation_maps(
     """
     grid, sphere = receptor.grid, receptor.sphere
     centered = ligand.translated(-ligand.center)
-    parts = spectra(centered, sphere, rotations).unflatten(1, (2, -1))
+    parts = centered.spectra(sphere, rotations).unflatten(1, (2, -1))
     other = receptor.slots.unflatten(1, (2, -1))
     p, q = (torch.complex(t[:, 0], t[:, 1]) for t in (other, parts))
     product = (p[..., None] * q.conj()).sum(1)[sphere.slot_of.to(p.device)].T
@@ -173,7 +173,7 @@ def correlate_translations(
             matrices = matrices[:, :, columns.to(matrices.device)]
         for start in range(0, len(bases), BASES):
             some = slice(start, start + BASES)
-            parts = spectra(centered, sphere, orbits.base[bases[some]], scratch=scratch)
+            parts = centered.spectra(sphere, orbits.base[bases[some]], scratch=scratch)
             parts = parts.index_select(0, sphere.slot_of.to(parts.device)).mT
             size = (len(parts), parts.shape[1], matrices.shape[2])
             product = torch.bmm(parts, matrices, out=scratch("product", *size))
@@ -205,7 +205,11 @@ def _batches(base_of: Tensor, turn_of: Tensor) -> list[tuple[Tensor, Tensor, Ten
     out = []
     for found in alike.values():
         members = np.stack(found)
-        out.append(tuple(torch.from_numpy(t) for t in (turn_of[members[0]], base_of[members[:, 0]], members)))
+        out.append(
+            tuple(
+                torch.from_numpy(t) for t in (turn_of[members[0]], base_of[members[:, 0]], members)
+            )
+        )
     return out
 
 
@@ -220,11 +224,11 @@ class _Matrix:
         phase = self.shifts[:, None] * torch.arange(-reach, reach + 1)
         phase = phase.to(torch.float64) * (2 * math.pi / n)
         cos, sin = torch.cos(phase), torch.sin(phase)
-        # (wave vector, part) -> (part, shift), and (part, wave vector) -> (part, shift).
+        # (wave vector, part) -> (part, shift), as a right and as a left factor.
         first = torch.stack([torch.cat([cos, sin]), torch.cat([-sin, cos])]).permute(2, 0, 1)
         self.first = first.flatten(0, 1).contiguous().to(scratch.like)
-        second = torch.cat([torch.cat([cos, -sin], 1), torch.cat([sin, cos], 1)])
-        self.second = second.to(scratch.like)
+        second = torch.cat([torch.stack([cos, -sin], 2), torch.stack([sin, cos], 2)])
+        self.second = second.flatten(1).to(scratch.like)
         # Each vector off the plane k_z = 0 stands for its negative too.
         twice = torch.where(torch.arange(reach + 1) > 0, 2.0, 1.0)
         last = torch.stack([cos[:, reach:] * twice, -sin[:, reach:] * twice], 2)

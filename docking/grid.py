@@ -177,7 +177,7 @@ class HalfSphere:
 
     @cached_property
     def compact_index(self) -> Int[Tensor, " count"]:
-        """Place in the flattened (z, y, x) array of the cube, its z axis from 0, centred in y, x."""
+        """Place in the flattened (z, y, x) cube around the half sphere."""
         side = 2 * self.reach + 1
         x, y, z = self.index.unbind(1)
         return (z * side + y + self.reach) * side + x + self.reach

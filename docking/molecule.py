@@ -247,12 +247,12 @@ class Receptor:
 
     def _report_roles(self, perceived: list[int], histidines: dict[int, str]) -> None:
         if perceived:
-            named = _listing([f"{self.residues[i].name} {self.residues[i].id}" for i in perceived])
+            named = listing([f"{self.residues[i].name} {self.residues[i].id}" for i in perceived])
             self.warnings.append(f"hydrogen bonding of {named} was perceived from geometry")
         delta = [self.residues[i].id for i, atom in histidines.items() if atom == "ND1"]
         if delta:
             self.warnings.append(
-                f"histidine {_listing(delta)} taken with its hydrogen on ND1 "
+                f"histidine {listing(delta)} taken with its hydrogen on ND1 "
                 f"({len(histidines) - len(delta)} others on NE2)"
             )
 
@@ -269,6 +269,7 @@ class Receptor:
             )
 
 
-def _listing(items: Sequence[str], limit: int = 6) -> str:
+def listing(items: Sequence[str], limit: int = 6) -> str:
+    """The first few items, and how many more there are."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return ", ".join(items[:limit]) + more

@@ -195,47 +195,25 @@ def vina_energy(
     x = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given, dtype=float))
     atoms = len(ligand.vina_type)
     if x.ndim not in (2, 3) or tuple(x.shape[-2:]) != (atoms, 3):
-        raise ValueError(
-            f"coords must be (poses, {atoms}, 3) or ({atoms}, 3), got {tuple(x.shape)}"
-        )
+        given_shape = tuple(x.shape)
+        raise ValueError(f"coords must be ({atoms}, 3) or (poses, {atoms}, 3), got {given_shape}")
     if not x.isfinite().all():
         raise ValueError("coords must be finite, got NaN or infinity")
-    types = torch.as_tensor(ligand.vina_type, device=x.device)
-    parts = _energies(
-        x.reshape(-1, atoms, 3),
-        types,
-        torch.as_tensor(receptor.positions, device=x.device),
-        torch.as_tensor(receptor.vina_type, device=x.device),
-        ligand=ligand,
-        table=table,
-        function=function,
-        intra=terms,
-    )
+    poses, kinds = x.reshape(-1, atoms, 3), torch.as_tensor(ligand.vina_type, device=x.device)
+    receptor_x = torch.as_tensor(receptor.positions, device=x.device)
+    receptor_kinds = torch.as_tensor(receptor.vina_type, device=x.device)
+    how: dict[str, Any] = {"function": function, "table": table}
+    by_atom = atom_terms(poses, kinds, receptor_x, receptor_kinds, **how)
+    inter = cap(by_atom.sum(-1), ATOM_CAP).sum(-1)
+    total = inter / function.torsion_divisor(ligand.num_torsions)
+    parts = [total]
+    if terms:
+        pairs = torch.as_tensor(ligand.tree.movable_pairs(ligand.bonds, ligand.heavy))
+        own = intramolecular(poses, kinds, pairs.to(x.device), **how)
+        by_term = by_atom.sum(1)
+        off = inter - by_term.sum(-1)
+        parts += [inter, own, total - inter, *by_term.unbind(-1), off]
     shaped: list[Any] = [part.reshape(x.shape[:-2]) for part in parts]
     if not isinstance(given, Tensor):
         shaped = [part.numpy() for part in shaped]
     return VinaTerms(*shaped) if terms else shaped[0]
-
-
-def _energies(
-    x: Tensor,
-    types: Tensor,
-    receptor_x: Tensor,
-    receptor_types: Tensor,
-    *,
-    ligand: Ligand,
-    table: bool,
-    function: ScoringFunction,
-    intra: bool,
-) -> list[Tensor]:
-    """Fields of ``VinaTerms``, or the total alone unless ``intra``."""
-    by_atom = atom_terms(x, types, receptor_x, receptor_types, function=function, table=table)
-    inter = cap(by_atom.sum(-1), ATOM_CAP).sum(-1)
-    total = inter / function.torsion_divisor(ligand.num_torsions)
-    if not intra:
-        return [total]
-    pairs = torch.as_tensor(ligand.tree.movable_pairs(ligand.bonds, ligand.heavy))
-    own = intramolecular(x, types, pairs.to(x.device), function=function, table=table)
-    by_term = by_atom.sum(1)
-    off = inter - by_term.sum(-1)
-    return [total, inter, own, total - inter, *by_term.unbind(-1), off]

@@ -122,14 +122,8 @@ class PocketField:
                 f"no receptor atom within {function.cutoff:g} angstrom of the box {corners}"
             )
         values = radial_sums(lattice, positions[near], kinds[near], channels)
-        return cls.from_values(
-            values,
-            lattice,
-            method=method,
-            channels=channels,
-            box=(box.low, box.high),
-            receptor=(positions, kinds),
-        )
+        kept = {"channels": channels, "box": (box.low, box.high), "receptor": (positions, kinds)}
+        return cls.from_values(values, lattice, method=method, **kept)
 
     @classmethod
     def from_values(
@@ -169,9 +163,7 @@ class PocketField:
 
         The overshoot is summed over the axes. Both are differentiable.
         """
-        low, high = (
-            torch.as_tensor(c, dtype=x.dtype, device=x.device) for c in (self.low, self.high)
-        )
+        low, high = self._corners(x)
         inside = torch.minimum(torch.maximum(x, low), high)
         return self.lattice.to_lattice(inside), (x - inside).abs().sum(-1)
 
@@ -239,9 +231,7 @@ class PocketField:
         energy, slopes = sample_one(self.grid, u, channel, method=self.method)
         positive = energy.clamp(min=0.0)
         slopes = slopes / self.lattice.spacing / (1 + positive[..., None] / limit) ** 2
-        low, high = (
-            torch.as_tensor(c, dtype=x.dtype, device=x.device) for c in (self.low, self.high)
-        )
+        low, high = self._corners(x)
         out = (kept > high).to(slopes) - (kept < low).to(slopes)
         gradient = torch.zeros(x.shape, dtype=slopes.dtype, device=x.device)
         gradient[..., heavy, :] = torch.where(out == 0, slopes, slope * out)

@@ -1,6 +1,6 @@
 """Rotations of space: uniform draws, grids over SO(3), the rotations of the cube, rigid motions.
 
-A rotation is a matrix ``R`` that acts on row vectors as ``x @ R.T``; a quaternion is ``(w, x, y, z)``.
+A rotation is a matrix ``R`` acting on row vectors as ``x @ R.T``; quaternions are ``(w, x, y, z)``.
 
 Sources: Górski et al., "HEALPix", ApJ 622 (2005) 759, section 5, for the pixels of the sphere;
 Yershova et al., "Generating Uniform Incremental Grids on SO(3) Using the Hopf Fibration", IJRR 29

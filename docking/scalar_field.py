@@ -17,7 +17,7 @@ from torch import Tensor
 from docking.basis import RadialBasis
 from docking.grid import Grid, HalfSphere
 from docking.harmonics import degrees, real_harmonics, wigner_d
-from docking.spectrum import spectra
+from docking.spectrum import Scratch, spectra
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +100,20 @@ class ScalarField:
         points = grid.positions(self.positions.dtype).to(self.positions.device)
         return self.values(points).movedim(-1, 0)
 
+    def spectra(
+        self,
+        sphere: HalfSphere,
+        rotations: Float[Tensor, "r 3 3"] | None = None,
+        *,
+        scratch: Scratch | None = None,
+    ) -> Float[Tensor, "slots parts r"]:
+        """Fourier transforms about the origin after each rotation; see ``docking.spectrum``."""
+        return spectra(
+            self.coefficients, self.positions, self.basis, sphere, rotations, scratch=scratch
+        )
+
     def spectrum(self, sphere: HalfSphere) -> Complex[Tensor, "channels count"]:
         """Unitary Fourier transform about the grid's centre at ``sphere.index``."""
-        at_center = self.translated(-self.positions.new_tensor(sphere.grid.center))
-        real, imag = spectra(at_center, sphere)[..., 0].unflatten(1, (2, -1)).unbind(1)
+        about = self.translated(-self.positions.new_tensor(sphere.grid.center))
+        real, imag = about.spectra(sphere)[..., 0].unflatten(1, (2, -1)).unbind(1)
         return torch.complex(real, imag)[sphere.slot_of.to(real.device)].T

@@ -6,9 +6,9 @@ the rotated wave vectors afterwards. Nothing is rotated but the wave vectors, an
 interpolated: the spectra are exact.
 """
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -17,9 +17,6 @@ from torch import Tensor
 from docking.basis import RadialBasis
 from docking.grid import BLOCK, HalfSphere
 from docking.harmonics import degrees, real_harmonics, wigner_d
-
-if TYPE_CHECKING:
-    from docking.scalar_field import ScalarField
 
 CHUNK = 1 << 19  # scalars of all work arrays: what a core's second-level cache holds
 
@@ -45,7 +42,9 @@ class Scratch:
 
 
 def spectra(
-    field: "ScalarField",
+    coefficients: Float[Tensor, "n c j d"],
+    positions: Float[Tensor, "n 3"],
+    basis: RadialBasis,
     sphere: HalfSphere,
     rotations: Float[Tensor, "r 3 3"] | None = None,
     *,
@@ -56,7 +55,9 @@ def spectra(
     Differentiable in the coefficients, the positions and the rotations.
 
     Args:
-        field: The field.
+        coefficients: The field's coefficients.
+        positions: Its emitters' positions, angstrom.
+        basis: Its radial functions.
         sphere: Wave vectors.
         rotations: Rotations; default the identity alone.
         scratch: Work arrays to reuse between calls; they hold the result.
@@ -65,10 +66,15 @@ def spectra(
         For every slot of ``sphere`` the real parts of all channels, then the imaginary parts.
     """
     if rotations is None:
-        rotations = torch.eye(3, dtype=field.positions.dtype, device=field.positions.device)[None]
-    scratch = Scratch(field.positions) if scratch is None else scratch
-    out = scratch("spectra", sphere.slots, 2 * field.channels, len(rotations))
-    parts = list(_chunks(field, sphere, rotations, scratch, out))
+        rotations = torch.eye(3, dtype=positions.dtype, device=positions.device)[None]
+    scratch = Scratch(positions) if scratch is None else scratch
+    out = scratch("spectra", sphere.slots, 2 * coefficients.shape[1], len(rotations))
+    lmax = math.isqrt(coefficients.shape[3]) - 1
+    order, even = _even_first(lmax)
+    radial, angular = (t.to(positions) for t in _tables(sphere, basis, lmax))
+    ordered = coefficients[..., order.to(positions.device)]
+    weights = torch.einsum("sjm,ncjm->smcn", radial, ordered)
+    parts = list(_chunks(weights, positions, angular, even, sphere, rotations, scratch, out))
     return torch.cat(parts) if out is None else out
 
 
@@ -103,28 +109,31 @@ def _turns(rotations: Tensor, lmax: int) -> Tensor:
 
 
 def _chunks(
-    field: "ScalarField", sphere: HalfSphere, rotations: Tensor, scratch: Scratch, out: Tensor | None
+    weights: Float[Tensor, "shells d c n"],
+    positions: Float[Tensor, "n 3"],
+    angular: Float[Tensor, "blocks d size"],
+    even: int,
+    sphere: HalfSphere,
+    rotations: Float[Tensor, "r 3 3"],
+    scratch: Scratch,
+    out: Tensor | None,
 ) -> Iterator[Tensor]:
     """Yield the spectra of consecutive slots, or write them into ``out``."""
-    n, channels, turns = len(field.positions), field.channels, len(rotations)
-    order, even = _even_first(field.lmax)
-    radial, angular = (t.to(rotations) for t in _tables(sphere, field.basis, field.lmax))
-    weights = torch.einsum("sjm,ncjm->smcn", radial, field.coefficients[..., order.to(radial.device)])
+    _, width, channels, n = weights.shape
+    turns, rows = len(rotations), width * channels
+    columns = turns * BLOCK
     weights = weights.flatten(1, 2)
-    block_shell = sphere.shells[1].to(radial.device)
-    vectors = sphere.vectors.to(rotations).unflatten(0, (-1, BLOCK)).mT.contiguous()
+    block_shell = sphere.shells[1].to(positions.device)
+    vectors = sphere.vectors.to(positions).unflatten(0, (-1, BLOCK)).mT.contiguous()
     back = rotations.permute(2, 0, 1).flatten(0, 1)
-    back_angular = _turns(rotations, field.lmax)
-    rows, columns, width = weights.shape[1], turns * BLOCK, len(order)
+    back_angular = _turns(rotations, math.isqrt(width) - 1)
     step = max(1, CHUNK // (2 * columns * (n + rows)))
     for start in range(0, len(block_shell), step):
         weight = weights[block_shell[start : start + step]]
         part, b = slice(start, start + step), len(weight)
         k = torch.bmm(back.expand(b, -1, -1), vectors[part], out=scratch("k", b, 3 * turns, BLOCK))
         k = k.view(b, 3, columns)
-        angle = torch.bmm(
-            -field.positions.expand(b, -1, -1), k, out=scratch("angle", b, n, columns)
-        )
+        angle = torch.bmm(-positions.expand(b, -1, -1), k, out=scratch("angle", b, n, columns))
         split = (b, width, channels, columns)
         cos = torch.cos(angle, out=scratch("wave", b, n, columns))
         cos = torch.bmm(weight, cos, out=scratch("cos", b, rows, columns)).view(split)

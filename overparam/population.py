@@ -2,6 +2,8 @@
 
 Restarts, seeds, splits and searches are populations: the same architecture, other numbers. Their
 parameters are stacked along a first axis and one vectorised call does the work of a loop.
+
+Longer than 300 lines because stacking, running and selecting members share one invariant.
 """
 
 import copy

@@ -67,6 +67,8 @@ def arguments(built: object) -> dict[str, Plain]:
     """
     out: dict[str, Plain] = {}
     kind = type(built)
+    if kind.__init__ in (object.__init__, nn.Module.__init__):
+        return out  # takes no arguments of its own
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
         if name == "self":
             continue

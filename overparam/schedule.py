@@ -1,7 +1,8 @@
 """Schedules: when a ticket search trains, prunes and rewinds.
 
 A schedule is its constructor arguments and a few lines that act on a ``Search``; adding one means
-one class here. The same object drives ``find_ticket`` and ``TicketCallback``.
+one class here. The same object drives ``find_ticket`` and ``TicketCallback``. The file is one
+thing, the list of schedules, and grows longer than 300 lines with them.
 
 Sources: Frankle and Carbin, "The Lottery Ticket Hypothesis", ICLR 2019, arXiv:1803.03635 (IMP);
 Frankle et al., "Linear Mode Connectivity and the Lottery Ticket Hypothesis", ICML 2020,

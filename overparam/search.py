@@ -1,6 +1,7 @@
 """The state of one ticket search: what is masked, where to rewind to, what happened.
 
-Schedules act on it; ``find_ticket`` and ``TicketCallback`` drive them.
+Schedules act on it; ``find_ticket`` and ``TicketCallback`` drive them. It is one thing, longer than
+300 lines, because every step of a search checks itself against the same state.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,18 +1,17 @@
 """From a structure file to the atoms of a receptor: models, conformers, chains, leftovers."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
 from docking.bonds import METALS, check_density, perceive_bonds
 from docking.hetero import Kind, is_kept, kind_of
-from docking.molecule import FORMATS, Residue
-from docking.protonation import PROTEIN, TABULATED
+from docking.molecule import FORMATS, Residue, listing
+from docking.protonation import PROTEIN
+from docking.readers.conformer import AtomTable, collect
 from docking.readers.pdbqt import read_models
 from docking.readers.structure import read_mmcif, read_pdb
 from docking.readers.text import file_format
@@ -29,37 +28,6 @@ _SIDE_CHAINS = {
     "VAL": "CB CG1 CG2",
 }  # fmt: skip
 _LINK = 2.0  # A: closer than this, atoms of two residues are bonded (metal contacts not counted)
-
-
-class _Atoms:
-    """Rows of the table under construction."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.positions: list[tuple[float, float, float]] = []
-        self.elements: list[str] = []
-        self.names: list[str] = []
-        self.residue: list[int] = []
-        self.residues: list[Residue] = []
-        self.hetero: list[bool] = []
-        self.warnings: list[str] = []
-
-    def keep(self, wanted: set[int]) -> None:
-        """Keep some residues and renumber."""
-        order = {old: new for new, old in enumerate(sorted(wanted))}
-        rows = [row for row, residue in enumerate(self.residue) if residue in order]
-        self.positions = [self.positions[row] for row in rows]
-        self.elements = [self.elements[row] for row in rows]
-        self.names = [self.names[row] for row in rows]
-        self.residue = [order[self.residue[row]] for row in rows]
-        self.residues = [self.residues[old] for old in order]
-        self.hetero = [self.hetero[old] for old in order]
-
-    def members(self) -> dict[int, list[int]]:
-        members: dict[int, list[int]] = defaultdict(list)
-        for row, residue in enumerate(self.residue):
-            members[residue].append(row)
-        return members
 
 
 def read_receptor(
@@ -84,7 +52,7 @@ def read_receptor(
     if kind == "pdbqt":
         return _from_pdbqt(path, chains, keep_waters)
     structure, entry = (read_pdb if kind in ("pdb", "ent") else read_mmcif)(path)
-    atoms = _collect(str(path), structure, altloc)
+    atoms = collect(str(path), structure, altloc)
     if all(atoms.hetero) and keep_hetero == "auto":
         raise InputError(
             f"{path}: only HETATM records ({len(atoms.names)} atoms), no protein or nucleic acid; "
@@ -104,135 +72,7 @@ def read_receptor(
     }
 
 
-def _collect(source: str, structure: Any, altloc: str) -> _Atoms:
-    """Flatten the first model, one conformer per residue."""
-    atoms = _Atoms(source)
-    if len(structure) > 1:
-        atoms.warnings.append(f"{len(structure)} models in the file; the first is used")
-    alternatives, variants, twins, guessed = [], [], 0, Counter[str]()
-    repeated: list[str] = []
-    for chain in structure[0]:
-        # Residues that share a number are alternatives of each other (microheterogeneity).
-        places: dict[str, list[Any]] = defaultdict(list)
-        for residue in chain:
-            places[str(residue.seqid)].append(residue)
-        for rivals in places.values():
-            chosen, dropped = _choose_residue(rivals, altloc)
-            variants += [f"{chain.name}:{r.seqid} {r.name}" for r in dropped]
-            for residue in chosen:
-                picked, had_alternatives = _choose_atoms(residue, altloc)
-                where = _place(chain, residue)
-                if had_alternatives:
-                    alternatives.append(where.id)
-                seen: set[tuple[str, float, float, float]] = set()
-                names: set[str] = set()
-                index = len(atoms.residues)
-                for atom in picked:
-                    spot = (atom.pos.x, atom.pos.y, atom.pos.z)
-                    if (atom.name, *spot) in seen:
-                        twins += 1
-                        continue
-                    seen.add((atom.name, *spot))
-                    # Conformers written without letters; a residue has each atom once.
-                    if atom.name in names and residue.name in TABULATED:
-                        repeated.append(where.id)
-                        continue
-                    names.add(atom.name)
-                    element, was_guessed = _element(atom, residue.name)
-                    guessed[element] += was_guessed
-                    atoms.positions.append(spot)
-                    atoms.elements.append(element)
-                    atoms.names.append(atom.name)
-                    atoms.residue.append(index)
-                atoms.residues.append(where)
-                atoms.hetero.append(residue.het_flag == "H")
-    check_density(np.array(atoms.positions).reshape(-1, 3), source)
-    if alternatives:
-        atoms.warnings.append(
-            f"alternate locations in {len(alternatives)} residues ({_some(alternatives)}); "
-            f"kept {'the highest occupancy' if altloc == 'highest' else 'conformer ' + altloc}"
-        )
-    if variants:
-        atoms.warnings.append(f"alternative residues left out: {_some(variants)}")
-    if twins:
-        atoms.warnings.append(f"{twins} repeated atoms left out")
-    if repeated:
-        atoms.warnings.append(
-            f"{len(repeated)} atoms with the name of another in their residue left out: "
-            f"{_some(list(dict.fromkeys(repeated)))}"
-        )
-    if sum(guessed.values()):
-        total = sum(guessed.values())
-        atoms.warnings.append(
-            f"element of {total} atoms was missing or odd; taken from their names"
-        )
-    inserted = sum(residue.number[-1:].isalpha() for residue in atoms.residues)
-    if inserted:
-        atoms.warnings.append(f"{inserted} residues carry insertion codes; address them as 'A:45A'")
-    if len(atoms.names) > 99_999:
-        atoms.warnings.append(
-            f"{len(atoms.names)} atoms, more than PDB serial numbers can count; serials are ignored"
-        )
-    return atoms
-
-
-def _place(chain: Any, residue: Any) -> Residue:
-    number = f"{residue.seqid.num}{residue.seqid.icode.strip()}"
-    label = "" if residue.label_seq is None else str(residue.label_seq)
-    return Residue(chain.name.strip(), number, residue.name, residue.subchain or "", label)
-
-
-def _choose_residue(rivals: list[Any], altloc: str) -> tuple[list[Any], list[Any]]:
-    """Of residues at one place, the one to keep; those that are not alternatives all stay."""
-    marked = [r for r in rivals if len(r) and all(atom.altloc != "\0" for atom in r)]
-    if len(marked) < 2:
-        return rivals, []
-    letter = [r for r in marked if any(atom.altloc == altloc for atom in r)]
-    pool = letter or marked
-    best = max(pool, key=lambda r: sum(atom.occ for atom in r) / len(r))
-    dropped = [r for r in marked if r is not best]
-    return [r for r in rivals if r not in dropped], dropped
-
-
-def _choose_atoms(residue: Any, altloc: str) -> tuple[list[Any], bool]:
-    """One conformer of a residue; shared atoms always stay."""
-    letters: dict[str, list[float]] = defaultdict(list)
-    for atom in residue:
-        if atom.altloc != "\0":
-            letters[atom.altloc].append(atom.occ)
-    if not letters:
-        return list(residue), False
-    rank = {letter: sum(occ) / len(occ) for letter, occ in letters.items()}
-    order = sorted(rank, key=lambda letter: (letter != altloc, -rank[letter], letter))
-    place = {letter: i for i, letter in enumerate(order)}
-    best: dict[str, int] = {}
-    for atom in residue:
-        if atom.altloc != "\0":
-            best[atom.name] = min(best.get(atom.name, len(place)), place[atom.altloc])
-    picked = [a for a in residue if a.altloc == "\0" or place[a.altloc] == best[a.name]]
-    return picked, len(letters) > 1
-
-
-def _element(atom: Any, residue_name: str) -> tuple[str, bool]:
-    """Element symbol, and whether it had to be guessed from the atom's name."""
-    symbol = atom.element.name
-    name = atom.name.lstrip("0123456789")
-    if residue_name in TABULATED:
-        # Files without the element column and with shifted names read CA as calcium.
-        if symbol == "X" or symbol in METALS or (len(symbol) == 2 and symbol != "Se"):
-            first = name[:1].upper()
-            return (first, True) if first in ("C", "N", "O", "S", "P", "H") else (symbol, False)
-        return symbol, False
-    if symbol == "X":
-        for length in (2, 1):
-            guess = gemmi.Element(name[:length].capitalize()).name
-            if guess != "X" and (length == 1 or (len(guess) == 2 and len(name) == 2)):
-                return guess, True
-        return "X", False
-    return symbol, False
-
-
-def _select_chains(atoms: _Atoms, chains: Iterable[str] | None) -> None:
+def _select_chains(atoms: AtomTable, chains: Iterable[str] | None) -> None:
     if chains is None:
         return
     wanted = list(chains)
@@ -252,7 +92,7 @@ def _select_chains(atoms: _Atoms, chains: Iterable[str] | None) -> None:
 
 
 def _select_residues(
-    atoms: _Atoms, keep_hetero: str | bool | Iterable[str], keep_waters: bool, entry: bool
+    atoms: AtomTable, keep_hetero: str | bool | Iterable[str], keep_waters: bool, entry: bool
 ) -> None:
     members = atoms.members()
     linked = _linked(atoms)
@@ -288,7 +128,7 @@ def _select_residues(
     atoms.keep(kept)
 
 
-def _linked(atoms: _Atoms) -> set[int]:
+def _linked(atoms: AtomTable) -> set[int]:
     """Residues with a heavy atom bonded to another residue."""
     rows = [
         row
@@ -304,7 +144,7 @@ def _linked(atoms: _Atoms) -> set[int]:
     return set(across.ravel().tolist())
 
 
-def _report_missing(atoms: _Atoms) -> None:
+def _report_missing(atoms: AtomTable) -> None:
     side, backbone = [], []
     members = atoms.members()
     for index, residue in enumerate(atoms.residues):
@@ -318,10 +158,10 @@ def _report_missing(atoms: _Atoms) -> None:
             side.append(f"{residue.name} {residue.id}")
     if backbone:
         atoms.warnings.append(
-            f"backbone atoms missing in {len(backbone)} residues: {_some(backbone)}"
+            f"backbone atoms missing in {len(backbone)} residues: {listing(backbone)}"
         )
     if side:
-        atoms.warnings.append(f"side-chain atoms missing in {len(side)} residues: {_some(side)}")
+        atoms.warnings.append(f"side-chain atoms missing in {len(side)} residues: {listing(side)}")
 
 
 def _from_pdbqt(
@@ -332,7 +172,7 @@ def _from_pdbqt(
         raise InputError(f"{path}: no ATOM record")
     if model.has_root:
         raise InputError(f"{path}: a ligand's PDBQT (it has a ROOT record), not a receptor's")
-    atoms = _Atoms(str(path))
+    atoms = AtomTable(str(path))
     previous = None
     for place in model.residues:
         if place != previous:
@@ -369,16 +209,10 @@ def _from_pdbqt(
     }
 
 
-def _groups(atoms: _Atoms, indices: list[int], members: dict[int, list[int]]) -> str:
-    return _some(
+def _groups(atoms: AtomTable, indices: list[int], members: dict[int, list[int]]) -> str:
+    return listing(
         [
             f"{atoms.residues[i].name} {atoms.residues[i].id} ({len(members[i])} atoms)"
             for i in indices
         ]
-    )
-
-
-def _some(items: list[str], limit: int = 6) -> str:
-    return ", ".join(items[:limit]) + (
-        f" and {len(items) - limit} more" if len(items) > limit else ""
     )

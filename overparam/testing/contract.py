@@ -1,4 +1,7 @@
-"""ModuleContract, the tests every OverparameterizedModule inherits."""
+"""ModuleContract, the tests every OverparameterizedModule inherits.
+
+One thing, longer than 300 lines: a test class is inherited whole.
+"""
 
 import copy
 import json

@@ -47,6 +47,10 @@ def test_torch_layers_come_back_with_their_sizes(a, b, bias):
     assert (rebuilt.bias is None) == (layer.bias is None)
 
 
+def test_layers_without_arguments_are_written_too():
+    assert isinstance(build(recipe(nn.Tanh())), nn.Tanh)
+
+
 def test_factories_are_written_with_their_settings():
     written = recipe(partial(torch.optim.SGD, lr=0.5))
     assert written == {"class_path": "torch.optim.sgd.SGD", "init_args": {"lr": 0.5}}

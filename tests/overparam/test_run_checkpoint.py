@@ -53,7 +53,7 @@ class Fit(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
 
-class Halt(Exception):
+class HaltError(Exception):
     pass
 
 
@@ -65,7 +65,7 @@ class HaltAfter(pl.Callback):
 
     def on_before_optimizer_step(self, trainer, module, optimizer):
         if trainer.global_step == self.step:
-            raise Halt
+            raise HaltError
 
 
 class Log(pl.loggers.logger.DummyLogger):
@@ -126,9 +126,9 @@ SETTINGS = {
 def test_a_stopped_run_ends_as_the_uninterrupted_one(name, halt, tmp_path):
     setting = SETTINGS[name]
     whole, rows, _ = train(tmp_path / "whole", dict(setting))
-    with pytest.raises(Halt):
+    with pytest.raises(HaltError):
         train(tmp_path / "parts", dict(setting), halt=halt)
-    parts, again, trainer = train(tmp_path / "parts", dict(setting), resume=True)
+    parts, again, _ = train(tmp_path / "parts", dict(setting), resume=True)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         assert torch.equal(a, b)
     for a, b in zip(reversed(whole.seen), reversed(parts.seen), strict=False):
@@ -141,7 +141,7 @@ def test_a_stopped_run_ends_as_the_uninterrupted_one(name, halt, tmp_path):
 @pytest.mark.slow
 def test_worker_processes_go_on_too(tmp_path):
     whole, _, _ = train(tmp_path / "whole", {"max_epochs": 3}, workers=2)
-    with pytest.raises(Halt):
+    with pytest.raises(HaltError):
         train(tmp_path / "parts", {"max_epochs": 3}, halt=6, workers=2)
     parts, _, _ = train(tmp_path / "parts", {"max_epochs": 3}, resume=True, workers=2)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
