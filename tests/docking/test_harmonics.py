@@ -66,9 +66,7 @@ def test_wigner_matrices_steer_harmonics(seed, lmax):
     turned = real_harmonics(x @ rotation.mT, lmax)
     for degree, block in enumerate(blocks):
         part = slice(degree**2, (degree + 1) ** 2)
-        torch.testing.assert_close(
-            turned[..., part], real_harmonics(x, lmax)[..., part] @ block.mT
-        )
+        torch.testing.assert_close(turned[..., part], real_harmonics(x, lmax)[..., part] @ block.mT)
         # e3nn's own matrices go through matrix exponentials good to about 1e-6.
         reference = o3.Irrep(degree, 1).D_from_matrix(rotation)
         torch.testing.assert_close(block, reference, atol=2e-5, rtol=0)
@@ -112,7 +110,9 @@ def test_axial_products_are_integrals_of_three_harmonics():
             for small in range(l_field + 1):
                 for m in range(-min(small, big), min(small, big) + 1):
                     three = (
-                        y[:, p * p + p] * y[:, big * big + big + m] * y[:, small * small + small + m]
+                        y[:, p * p + p]
+                        * y[:, big * big + big + m]
+                        * y[:, small * small + small + m]
                     )
                     exact = float((three * weights).sum())
                     assert math.isclose(table[p, big, small, abs(m)], exact, abs_tol=1e-12)
