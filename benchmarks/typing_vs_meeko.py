@@ -26,6 +26,7 @@ import gemmi
 import numpy as np
 from meeko import MoleculePreparation, PDBQTWriterLegacy, Polymer, ResidueChemTemplates
 from rdkit import Chem
+from scipy.spatial import cKDTree
 from vina import Vina
 
 from docking.bonds import perceive_bonds
@@ -94,23 +95,19 @@ def run_meeko(structure: gemmi.Structure, states: dict[str, str]) -> str:
         return PDBQTWriterLegacy.write_string_from_polymer(polymer)[0]
 
 
-def compare(ours: Any, xyz: np.ndarray, types: np.ndarray, theirs: Any) -> list[tuple[int, int]]:
-    """Pairs of our atom and their row at the same place."""
-    from scipy.spatial import cKDTree
-
+def same_places(xyz: np.ndarray, theirs: np.ndarray) -> list[tuple[int, int]]:
+    """Our rows and Meeko's that hold the same atom."""
     distance, row = cKDTree(theirs).query(xyz)
-    return [
-        (i, int(j)) for i, (d, j) in enumerate(zip(distance, row, strict=True)) if d < SAME_PLACE
-    ]
+    return [(int(i), int(row[i])) for i in np.flatnonzero(distance < SAME_PLACE)]
 
 
-def check_receptor(path: Path) -> dict[str, Any]:
-    """Compare one receptor."""
+def check_receptor(path: Path) -> tuple[dict[str, Any], str]:
+    """Compare one receptor; also its PDBQT text."""
     receptor = Receptor.from_file(path)
     pdbqt, delta = meeko_receptor(path, receptor)
     xyz, types, _ = pdbqt_types(pdbqt)
     heavy = np.flatnonzero(receptor.heavy)
-    pairs = compare(receptor, receptor.positions[heavy], types, xyz)
+    pairs = same_places(receptor.positions[heavy], xyz)
     differ = []
     for i, j in pairs:
         atom = heavy[i]
@@ -124,7 +121,7 @@ def check_receptor(path: Path) -> dict[str, Any]:
         receptor.residue_index[heavy[i]] for i, _ in pairs
     }
     named = sorted(f"{receptor.residues[i].name} {receptor.residues[i].id}" for i in missing)
-    return {"atoms": len(pairs), "differ": differ, "delta": len(delta), "no_template": named}
+    return {"atoms": len(pairs), "differ": differ, "delta": len(delta), "no_template": named}, pdbqt
 
 
 def check_ligand(path: Path, receptor_pdbqt: Path | None) -> dict[str, Any]:
@@ -138,7 +135,7 @@ def check_ligand(path: Path, receptor_pdbqt: Path | None) -> dict[str, Any]:
     xyz, types, _ = pdbqt_types(pdbqt)
     heavy = np.flatnonzero(ligand.heavy)
     assert ligand.coords is not None
-    pairs = compare(ligand, ligand.coords[heavy], types, xyz)
+    pairs = same_places(ligand.coords[heavy], xyz)
     differ = [
         [f"{ligand.elements[heavy[i]]}{heavy[i] + 1}",
          VinaType(ligand.vina_type[heavy[i]]).name, VinaType(types[j]).name]
@@ -179,31 +176,40 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args(args)
     logging.disable(logging.ERROR)
+    options.out.mkdir(exist_ok=True)
     rows: dict[str, Any] = {}
     for path in sorted(options.folder.glob("*_protein.pdb"))[: options.count]:
         key = path.name.removesuffix("_protein.pdb")
-        row: dict[str, Any] = {}
-        for name, check in (("receptor", check_receptor), ("ligand", None)):
-            try:
-                if check:
-                    row[name] = check(path)
-                    continue
-                with tempfile.NamedTemporaryFile("w", suffix=".pdbqt") as file:
-                    if options.vina:
-                        file.write(meeko_receptor(path, Receptor.from_file(path))[0])
-                        file.flush()
-                    row[name] = check_ligand(
-                        path.with_name(f"{key}_ligand.sdf"),
-                        Path(file.name) if options.vina else None,
-                    )
-            except Exception as error:  # Meeko's and Vina's refusals are part of the result
-                row[name] = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
-        rows[key] = row
-    return report(rows, options.out)
+        rows[key] = check_complex(path, path.with_name(f"{key}_ligand.sdf"), options.vina)
+        print(key, *(len(part.get("differ", "-")) for part in rows[key].values()), flush=True)
+        (options.out / "typing_vs_meeko.json").write_text(json.dumps(rows, indent=1) + "\n")
+    return report(rows)
 
 
-def report(rows: dict[str, Any], out: Path) -> int:
-    """Print and write the summary."""
+def check_complex(receptor: Path, ligand: Path, vina: bool) -> dict[str, Any]:
+    """Compare both parts; a refusal of Meeko or Vina is part of the result."""
+    row: dict[str, Any] = {}
+    with tempfile.NamedTemporaryFile("w", suffix=".pdbqt") as file:
+        try:
+            row["receptor"], text = check_receptor(receptor)
+            file.write(text)
+            file.flush()
+        except Exception as error:
+            row["receptor"], vina = {"error": refusal(error)}, False
+        try:
+            row["ligand"] = check_ligand(ligand, Path(file.name) if vina else None)
+        except Exception as error:
+            row["ligand"] = {"error": refusal(error)}
+    return row
+
+
+def refusal(error: Exception) -> str:
+    """The first line of an error."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def report(rows: dict[str, Any]) -> int:
+    """Print the summary."""
     total = 0
     kinds: Counter[tuple[str, str, str]] = Counter()
     for part in ("receptor", "ligand"):
@@ -227,8 +233,6 @@ def report(rows: dict[str, Any], out: Path) -> int:
     )
     print(f"without_template={dict(left)}")
     print(f"histidines_on_nd1={sum(row['receptor'].get('delta', 0) for row in rows.values())}")
-    out.mkdir(exist_ok=True)
-    (out / "typing_vs_meeko.json").write_text(json.dumps(rows, indent=1) + "\n")
     return total + len(wrong)
 
 

@@ -1,4 +1,4 @@
-"""``python -m docking COMMAND ...``: Lightning's commands; those of its own arrive with its models."""
+"""``python -m docking COMMAND ...``: Lightning's commands; its own arrive with its models."""
 
 import sys
 

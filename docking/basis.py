@@ -7,7 +7,7 @@ transform of ``R_jl(|x|) Y_lm(x)`` equal ``(-i)**l H_jl(|k|) Y_lm(k)``.
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from scipy.special import spherical_jn
 from torch import Tensor
 
 
+@runtime_checkable
 class RadialBasis(Protocol):
     """What a scalar field asks of its radial functions."""
 

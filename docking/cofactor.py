@@ -142,7 +142,7 @@ def _double_bonds(
             else:
                 # A nitrogen of the next residue may hold the other end (a Schiff base).
                 outside = j not in bonded and elements[j] == "N"
-                kind = tuple(sorted((elements[i], elements[j])))
+                kind = (min(elements[i], elements[j]), max(elements[i], elements[j]))
                 possible = (j in flat or outside) and length < _SINGLE.get(kind, 0.0)
             # A flat nitrogen with three neighbours has spent its valence.
             full = any(elements[k] == "N" and len(bonded.get(k, [])) > 2 for k in pair)

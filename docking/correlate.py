@@ -11,7 +11,7 @@ Sources: Katchalski-Katzir et al., PNAS 89 (1992) 2195, for the correlation theo
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -164,7 +164,7 @@ def correlate_translations(
     scores = centered.positions.new_empty(len(rotations))
     shifts = torch.empty(len(rotations), 3, dtype=torch.int64, device=scores.device)
     scratch = Scratch(centered.positions)
-    inverse = _INVERSES[transform](sphere, half, scratch)
+    inverse: Any = _INVERSES[transform](sphere, half, scratch)
     group = cubic_rotations().to(torch.int64)
     for turns, bases, members in _batches(orbits.base_of, orbits.turn_of):
         matrices = receptor.turned
@@ -196,20 +196,17 @@ def correlate_translations(
 
 def _batches(base_of: Tensor, turn_of: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Group the orbits that need the same turns: (turns, bases, index of rotation[base, turn])."""
-    base_of, turn_of = base_of.cpu().numpy(), turn_of.cpu().numpy()
-    order = np.lexsort((turn_of, base_of))
-    starts = np.flatnonzero(np.r_[True, np.diff(base_of[order]) != 0])
+    bases, turns = base_of.cpu().numpy(), turn_of.cpu().numpy()
+    order = np.lexsort((turns, bases))
+    starts = np.flatnonzero(np.r_[True, np.diff(bases[order]) != 0])
     alike: dict[bytes, list[np.ndarray]] = {}
     for member in np.split(order, starts[1:]):
-        alike.setdefault(turn_of[member].tobytes(), []).append(member)
+        alike.setdefault(turns[member].tobytes(), []).append(member)
     out = []
     for found in alike.values():
         members = np.stack(found)
-        out.append(
-            tuple(
-                torch.from_numpy(t) for t in (turn_of[members[0]], base_of[members[:, 0]], members)
-            )
-        )
+        first, base = turns[members[0]], bases[members[:, 0]]
+        out.append((torch.from_numpy(first), torch.from_numpy(base), torch.from_numpy(members)))
     return out
 
 

@@ -87,7 +87,7 @@ class PocketField:
         receptor: Receptor,
         box: Box,
         *,
-        spacing: float = 0.375,
+        spacing: float = 0.5,
         method: str = "cubic",
         types: Iterable[int] = ALL_TYPES,
         by_term: bool = False,

@@ -105,8 +105,8 @@ def hydrogen_bonding(
     donor = np.zeros(n, dtype=bool)
     acceptor = np.array([element == "O" for element in elements], dtype=bool)
     members: dict[int, list[int]] = defaultdict(list)
-    for atom, residue in enumerate(residue_index.tolist()):
-        members[residue].append(atom)
+    for index, residue in enumerate(residue_index.tolist()):
+        members[residue].append(index)
     perceived, histidines = [], {}
     geometry = _HistidineSites(positions, elements, names, residue_index, residue_names)
     for residue, atoms in members.items():

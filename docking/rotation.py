@@ -72,8 +72,8 @@ def uniform_rotations(
 
 
 def rotation_angle(
-    a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]
-) -> Float[Tensor, "*batch"]:
+    a: Float[Tensor, "*#batch 3 3"], b: Float[Tensor, "*#batch 3 3"]
+) -> Float[Tensor, "*#batch"]:
     """Angle of the rotation that takes ``a`` to ``b``, radians in [0, pi]."""
     # The chord keeps its digits near 0, where the arc cosine of the trace loses half of them.
     chord = (a - b).square().sum((-1, -2)).sqrt() / (2 * math.sqrt(2))

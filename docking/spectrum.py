@@ -71,7 +71,7 @@ def spectra(
     out = scratch("spectra", sphere.slots, 2 * coefficients.shape[1], len(rotations))
     lmax = math.isqrt(coefficients.shape[3]) - 1
     order, even = _even_first(lmax)
-    radial, angular = (t.to(positions) for t in _tables(sphere, basis, lmax))
+    radial, angular = (t.to(positions) for t in _tables(sphere, basis, lmax))  # type: ignore[arg-type]
     ordered = coefficients[..., order.to(positions.device)]
     weights = torch.einsum("sjm,ncjm->smcn", radial, ordered)
     parts = list(_chunks(weights, positions, angular, even, sphere, rotations, scratch, out))

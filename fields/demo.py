@@ -13,7 +13,7 @@ from overparam.page import Section
 
 
 def image_demo(
-    out: Path, *, side: int = 128, steps: int = 60, seed: int = 0
+    out: Path, *, side: int = 256, steps: int = 100, seed: int = 0
 ) -> tuple[dict[str, dict[str, Any]], Section]:
     """Fit the photograph by a decaying rate and by the SIREN paper's recipe, in equal steps.
 

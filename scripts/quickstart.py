@@ -17,8 +17,8 @@ def main(args: list[str] | None = None) -> float:
     """Run the jobs; return the PSNR of the photograph."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder")
-    parser.add_argument("--side", type=int, default=128, help="pixels of the photograph's side")
-    parser.add_argument("--steps", type=int, default=60, help="optimizer steps of each fit")
+    parser.add_argument("--side", type=int, default=256, help="pixels of the photograph's side")
+    parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each fit")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
     given = parser.parse_args(args)
     began = time.monotonic()

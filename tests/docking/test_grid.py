@@ -48,7 +48,7 @@ def test_half_sphere_has_every_vector_or_its_negative(points, share):
     sphere = HalfSphere(grid, k_max)
     axis = torch.arange(-((points - 1) // 2), (points - 1) // 2 + 1)
     full = torch.cartesian_prod(axis, axis, axis)
-    inside = full[(full**2).sum(1) * grid.k_step**2 <= k_max**2 * (1 + 1e-9)]
+    inside = full[(full**2).sum(1).double() * grid.k_step**2 <= k_max**2 * (1 + 1e-9)]
     have = {tuple(v) for v in sphere.index.tolist()}
     assert have == {tuple(v) for v in inside.tolist() if v[2] >= 0}
     # Blocks hold one length each, and slots lead back to their vectors.

@@ -286,7 +286,7 @@ def test_missing_and_broken_files(tmp_path):
 
 def test_all_atoms_in_one_place(tmp_path):
     lines = [line[:30] + "   0.000" * 3 + line[54:] for k in range(100) for line in glycine(k + 1)]
-    with pytest.raises(InputError, match="400 atoms within 4 angstrom of .*damaged"):
+    with pytest.raises(InputError, match=r"400 atoms within 4 angstrom of .*damaged"):
         read(tmp_path, lines)
 
 

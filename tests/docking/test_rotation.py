@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -63,9 +64,8 @@ def test_uniform_rotations_have_the_haar_law_of_angles():
 def test_healpix_pixels_balance_and_keep_apart(level):
     z, azimuth = healpix_centers(level)
     radius = (1 - z**2) ** 0.5
-    x = torch.tensor([radius * f for f in (torch.cos(torch.from_numpy(azimuth)).numpy(),
-                                           torch.sin(torch.from_numpy(azimuth)).numpy())])  # fmt: skip
-    points = torch.cat([x, torch.from_numpy(z)[None]]).T
+    points = np.stack([radius * np.cos(azimuth), radius * np.sin(azimuth), z], axis=1)
+    points = torch.from_numpy(points)
     assert len(points) == 12 * 4**level
     assert points.mean(0).abs().max() < 1e-12
     # Equal areas: the second moment of the sphere up to the grid's own coarseness.
@@ -104,7 +104,7 @@ def test_cubic_rotations_are_a_group():
 def test_cubic_grid_is_closed_and_as_even_as_the_hopf_grid(count, mean, worst):
     grid = cubic_grid(count)
     assert 0.8 * count < len(grid) < 1.2 * count
-    turned = (cubic_rotations()[7] @ grid).flatten(0, 0)
+    turned = cubic_rotations()[7] @ grid
     assert pair_key(turned) == pair_key(grid)
     assert len(cubic_orbits(grid).base) == len(grid) // 24
     angle = nearest_angle(grid)
