@@ -2,7 +2,8 @@
 
 ``score(R, t) = sum_c integral of receptor_c(x) * ligand_c(R^-1 (x - t)) dx``; higher is better.
 
-``correlate_translations`` lives here; ``correlate_rotations`` in ``docking.rotational``.
+``correlate_translations`` lives here, ``correlate_rotations`` in ``docking.rotational``. One thing,
+longer than 300 lines: the inverse transforms to choose from belong to this one step.
 
 Sources: Katchalski-Katzir et al., PNAS 89 (1992) 2195, for the correlation theorem; Jing, Jaakkola
 & Berger, ICLR 2024, arXiv:2312.04323, section 3.3, for fields of many channels.
@@ -236,7 +237,7 @@ class _Matrix:
         side, deep, wide = self.side, self.deep, len(self.shifts)
         if self.box is None or len(self.box) != len(product):
             self.box = product.new_zeros(len(product), deep * side * side)
-        self.box[:, self.place] = product
+        _words(self.box)[:, self.place] = _words(product)
         best, index = [], []
         for box in torch.view_as_real(self.box).split(TURNS):
             turns, out = len(box), self.scratch
@@ -274,7 +275,7 @@ class _Fast:
         n, deep = self.points, self.points // 2 + 1
         if self.box is None or len(self.box) != len(product):
             self.box = product.new_zeros(len(product), n * n * deep)
-        self.box[:, self.place] = product
+        _words(self.box)[:, self.place] = _words(product)
         best, index = [], []
         wide = n if self.half is None else 2 * self.half + 1
         for box in self.box.split(TURNS):
@@ -305,6 +306,11 @@ class _Fftw(_Fast):
 
 
 _INVERSES = {"matrix": _Matrix, "fft": _Fast, "fftw": _Fftw}
+
+
+def _words(t: Tensor) -> Tensor:
+    """The same memory as real words of the size of a complex number, which are moved faster."""
+    return t.view(torch.float64) if t.dtype == torch.complex64 else t
 
 
 def _top(maps: Float[Tensor, "r n"]) -> tuple[Tensor, Tensor]:

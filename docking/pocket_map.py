@@ -3,6 +3,7 @@
 ``S(pose) = sum_n sum_q A[n, q] V_q(x_n)``: the receptor gives maps ``V_q`` on a lattice, the ligand
 coefficients ``A``. For physics ``A`` depends on the atom type alone; a learned field passes its own
 coefficients to ``PocketField.contract``. Maps serve a search; final scores are exact pair sums.
+One thing, longer than 300 lines: a field of maps with its building, reading and bounds.
 """
 
 import math

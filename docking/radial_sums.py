@@ -17,7 +17,7 @@ from docking.channels import NODES_PER_ANGSTROM, Channels
 from docking.lattice import Lattice
 from overparam.errors import InputError
 
-BLOCK = 2.2  # angstrom: edge of the blocks of points that share a list of receptor atoms
+BLOCK = 3.0  # angstrom: edge of the blocks of points that share a list of receptor atoms
 
 
 def check_size(lattice: Lattice, maps: int, max_bytes: int) -> None:
