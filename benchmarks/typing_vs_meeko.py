@@ -174,15 +174,21 @@ def main(args: list[str] | None = None) -> int:
         "--vina", action="store_true", help="check torsions with Vina itself, 1 s each"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--resume", action="store_true", help="keep the rows already written")
     options = parser.parse_args(args)
     logging.disable(logging.ERROR)
     options.out.mkdir(exist_ok=True)
+    written = options.out / "typing_vs_meeko.json"
     rows: dict[str, Any] = {}
+    if options.resume and written.exists():
+        rows = json.loads(written.read_text())
     for path in sorted(options.folder.glob("*_protein.pdb"))[: options.count]:
         key = path.name.removesuffix("_protein.pdb")
+        if key in rows:
+            continue
         rows[key] = check_complex(path, path.with_name(f"{key}_ligand.sdf"), options.vina)
         print(key, *(len(part.get("differ", "-")) for part in rows[key].values()), flush=True)
-        (options.out / "typing_vs_meeko.json").write_text(json.dumps(rows, indent=1) + "\n")
+        written.write_text(json.dumps(rows, indent=1) + "\n")
     return report(rows)
 
 
