@@ -1,1 +1,32 @@
-"""Equivariant scalar fields for protein-ligand docking; its models arrive in a later release."""
+"""Protein-ligand docking as correlation of scalar fields: scoring, search and screening."""
+
+import importlib
+from typing import Any
+
+# Public name -> module that holds it; imported on first use, so that `import docking` stays light.
+_PUBLIC = {
+    "Box": "box",
+    "DockingResult": "result",
+    "Ligand": "ligand",
+    "PhysicsModel": "model",
+    "PocketField": "pocket_map",
+    "Pose": "result",
+    "Receptor": "molecule",
+    "Symmetry": "symmetry",
+    "load_model": "model",
+    "vina_energy": "physics",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'docking' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"docking.{_PUBLIC[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

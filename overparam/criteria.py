@@ -3,7 +3,8 @@
 Sources: Lee et al., "SNIP", ICLR 2019, arXiv:1810.02340; Tanaka et al., "Pruning neural networks
 without any data by iteratively conserving synaptic flow" (SynFlow), NeurIPS 2020,
 arXiv:2006.05467; Molchanov et al., "Importance Estimation for Neural Network Pruning", CVPR
-2019, arXiv:1906.10771 (first-order Taylor, group-pooled).
+2019, arXiv:1906.10771 (first-order Taylor, group-pooled); Lee et al., "Layer-adaptive sparsity
+for the magnitude-based pruning" (LAMP), ICLR 2021, arXiv:2010.07611, equation 4.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from overparam.parametrization import effective, original
 from overparam.prunable import ParamSpec
 
-CRITERIA = ("magnitude", "snip", "synflow", "taylor", "random")
+CRITERIA = ("magnitude", "lamp", "snip", "synflow", "taylor", "random")
 
 Loss = Callable[[Any], Tensor]
 
@@ -31,6 +32,8 @@ def score(
     """Score every entry of the given weights; the higher, the more it matters.
 
     - ``magnitude``: ``|w|``.
+    - ``lamp``: ``w^2`` over the sum of the squares in its layer that are not smaller. Pruning by it
+      globally balances the layers: the largest weight of each scores 1, so none collapses.
     - ``snip``: ``|w dL/dw|``, the loss of one batch without the entry, to first order.
     - ``taylor``: ``w dL/dw`` with its sign, because a group of entries matters as much as the
       size of its *sum*; take the absolute value after pooling, as ``prune`` does.
@@ -61,6 +64,8 @@ def score(
     chosen = list(specs.values() if isinstance(specs, Mapping) else specs)
     if criterion == "magnitude":
         found = {s.name: _wide(original(module, s.name).detach()).abs() for s in chosen}
+    elif criterion == "lamp":
+        found = {s.name: _lamp(_wide(effective(module, s.name).detach())) for s in chosen}
     elif criterion == "random":
         found = {s.name: _uniform(original(module, s.name), generator) for s in chosen}
     elif criterion == "synflow":
@@ -93,6 +98,16 @@ def _sensitivity(module: nn.Module, specs: list[ParamSpec], loss: Loss) -> dict[
         shown = _wide(effective(module, spec.name).detach())
         found[spec.name] = torch.zeros_like(shown) if slope is None else shown * _wide(slope)
     return found
+
+
+def _lamp(weight: Tensor) -> Tensor:
+    # In units of the layer's largest, so that squares of tiny weights do not vanish.
+    square = (weight / weight.abs().max().clamp(min=torch.finfo(weight.dtype).tiny)).square()
+    order = square.flatten().argsort(descending=True)
+    ranked = square.flatten()[order]
+    found = torch.zeros_like(ranked)
+    found[order] = ranked / ranked.cumsum(0).clamp(min=1.0)
+    return found.view_as(weight)
 
 
 def _uniform(weight: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -269,6 +269,24 @@ def test_no_layer_collapses(widths, sparsity, min_keep, criterion, scope):
         assert int(Masks(module)[name].sum()) >= min(min_keep, spec.numel)
 
 
+@settings(deadline=None, max_examples=25)
+@given(widths=st.lists(st.integers(1, 9), min_size=2, max_size=4), scale=st.floats(1e-6, 1e6))
+def test_lamp_is_its_definition_and_knows_no_scale(widths, scale):
+    module = mlp(widths)
+    specs = prunable(module)
+    found = score(module, specs, "lamp")
+    for name in specs:
+        square = module.get_parameter(name).detach().double().square().flatten()
+        slow = torch.stack([s / square[square >= s].sum() for s in square])
+        torch.testing.assert_close(found[name].flatten(), slow.float(), rtol=1e-4, atol=1e-7)
+        assert found[name].max() == 1
+    with torch.no_grad():
+        module[0].weight.mul_(scale)
+    again = score(module, specs, "lamp")
+    for name in specs:
+        torch.testing.assert_close(again[name], found[name], rtol=1e-3, atol=1e-7)
+
+
 def test_without_the_guard_snip_does_collapse():
     module = mlp([16, 64, 64, 64, 4])
     with torch.no_grad():
@@ -332,7 +350,7 @@ def test_tensor_product_paths_are_pruned_whole():
 @settings(deadline=None, max_examples=15)
 @given(
     densities=st.lists(st.floats(0, 1), min_size=2, max_size=5),
-    criterion=st.sampled_from(["magnitude", "snip", "synflow", "taylor", "random"]),
+    criterion=st.sampled_from(CRITERIA),
 )
 def test_what_is_pruned_stays_pruned(densities, criterion):
     module = mlp([4, 8, 3])

@@ -1,0 +1,282 @@
+"""Scoring models: prepare a pocket once, then score, minimise and dock ligands in it.
+
+``physics`` is Vina's energy and needs no weights. Scores are minus kcal/mol: higher is better.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from docking.box import Box
+from docking.conformers import generate
+from docking.ligand import Ligand
+from docking.molecule import Receptor
+from docking.physics import ATOM_CAP, intermolecular, intramolecular
+from docking.pocket_map import PocketField
+from docking.result import DockingResult, Pose
+from docking.search.engine import Budget, Minima, distinct, refine, search
+from docking.search.pose import at_rest, whole
+from docking.search.problem import Maps, flexible, search_maps
+from docking.symmetry import Symmetry
+from docking.terms import VINA, ScoringFunction
+from overparam.errors import InputError
+
+SPACING = 0.375
+"""Lattice spacing of the search's maps, angstrom."""
+_APART = 1.0  # angstrom between two reported poses
+
+
+class PhysicsModel:
+    """Vina's energy: five pair terms, the ligand's own pairs and the torsion correction.
+
+    Args:
+        function: Constants of the pair terms.
+        spacing: Spacing of the maps the search reads, angstrom; final scores never use them.
+
+    Raises:
+        ValueError: If the spacing is not positive.
+    """
+
+    name = "physics"
+
+    def __init__(self, function: ScoringFunction = VINA, spacing: float = SPACING) -> None:
+        if not spacing > 0:
+            raise ValueError(f"spacing must be positive, got {spacing}")
+        self.function = function
+        self.spacing = spacing
+        self._maps: WeakKeyDictionary[PocketField, Maps] = WeakKeyDictionary()
+
+    def prepare(self, receptor: Receptor, box: Box) -> PocketField:
+        """Compute the maps of a pocket, to be used for any number of ligands.
+
+        Raises:
+            InputError: If the box is far from the receptor or too large.
+        """
+        box.check_receptor(receptor)
+        return PocketField.build(
+            receptor, box, spacing=self.spacing, method="linear", function=self.function
+        )
+
+    def score(self, pocket: PocketField, ligand: Ligand, coords: Any = None) -> Any:
+        """Minus the energy ``vina --score_only`` prints, by exact pair sums; higher is better.
+
+        Args:
+            pocket: A prepared pocket.
+            ligand: The molecule.
+            coords: Poses of all its atoms, ``(p, n, 3)`` or ``(n, 3)``, angstrom; its own if left
+                out. A tensor gets gradients.
+
+        Returns:
+            One score per pose, an array, or a tensor if ``coords`` is one.
+
+        Raises:
+            ValueError: If the shape does not fit or a coordinate is not finite.
+        """
+        x, given = _poses(ligand, coords)
+        divisor = self.function.torsion_divisor(ligand.num_torsions)
+        score = -self._inter(pocket, ligand, x.reshape(-1, len(ligand), 3)) / divisor
+        score = score.reshape(x.shape[:-2])
+        return score if isinstance(given, Tensor) else score.numpy()
+
+    def minimize(
+        self, pocket: PocketField, ligand: Ligand, coords: Any = None, *, rigid: bool = False
+    ) -> tuple[Float[ndarray, "p n 3"], Float[ndarray, " p"]]:
+        """Lead poses to the nearest minimum, torsions included; bonds, angles and rings stay.
+
+        Args:
+            pocket: A prepared pocket.
+            ligand: The molecule.
+            coords: Poses ``(p, n, 3)`` or ``(n, 3)``; the ligand's own if left out.
+            rigid: Hold the torsions.
+
+        Returns:
+            The minima and their scores, in the order given.
+        """
+        x = _poses(ligand, coords)[0].detach().cpu().double().numpy().reshape(-1, len(ligand), 3)
+        maps = self._search_maps(pocket)
+        minimised = []
+        for pose in x:
+            # Each pose is a conformer of its own: its lengths and angles are kept.
+            body = flexible(ligand, pocket, pose[None], np.zeros(1), rigid=rigid)
+            only = np.zeros(1, dtype=np.int64)
+            start = Minima(np.zeros(1), only, at_rest(body), pose[body.order][None])
+            best = refine(maps, body.body, start, only, rounds=5, iterations=50)
+            minimised.append(whole(body, maps, best.conformers, best.states)[0])
+        poses = np.array(minimised).reshape(x.shape)
+        return poses, np.asarray(self.score(pocket, ligand, poses))
+
+    def dock(
+        self,
+        pocket: PocketField,
+        ligand: Ligand,
+        num_poses: int = 9,
+        rigid: bool = False,
+        seed: int = 0,
+        *,
+        threads: int = 1,
+        effort: float = 1.0,
+        conformers: int = 4,
+    ) -> DockingResult:
+        """Search for the best poses of a ligand.
+
+        Args:
+            pocket: A prepared pocket.
+            ligand: The molecule. Its own conformer is used with ``rigid`` alone; without, lengths,
+                angles and rings come from its graph (``docking.conformers``).
+            num_poses: Most poses returned; any two differ by 1 angstrom or more.
+            rigid: Hold torsions and rings as they are.
+            seed: The result depends on it and on ``effort``, not on ``threads``.
+            threads: Threads of the search.
+            effort: Multiplies the default number of steps.
+            conformers: Most ring shapes tried.
+
+        Returns:
+            Poses, best first. A pose's score is minus ``(inter + intra - intra of the best pose) /
+            (1 + 0.05846 N)``, Vina's convention, so the first one's is ``score()`` of it.
+
+        Raises:
+            InputError: If the ligand cannot fit the box or the pocket has no maps for its types.
+        """
+        if num_poses < 1:
+            raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+        if rigid and ligand.coords is None:
+            raise InputError(f"{ligand.name}: rigid docking needs a ligand with 3-D coordinates")
+        started = time.perf_counter()
+        warnings = list(ligand.warnings)
+        if rigid:
+            assert ligand.coords is not None
+            coords = ligand.coords[None]
+        else:
+            made = generate(ligand, limit=conformers, seed=seed)
+            coords = made.coords
+            warnings += made.warnings
+        Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low).check_fits(
+            ligand.with_coords(coords[0])
+        )
+        problem = flexible(ligand, pocket, coords, np.zeros(len(coords)), rigid=rigid)
+        budget = Budget.of(len(problem.body.parents) - 1, len(problem.order), effort)
+        maps = self._search_maps(pocket)
+        minima = search(maps, problem.body, budget, seed=seed, threads=threads)
+        chosen = distinct(minima, 0.5, max(budget.refined, 2 * num_poses))
+        refined = refine(maps, problem.body, minima, chosen, threads=threads)
+        # A margin over num_poses: symmetric RMSD may merge what plain RMSD tells apart.
+        some = distinct(refined, _APART, 2 * num_poses)
+        poses = whole(problem, maps, refined.conformers[some], refined.states[some])
+        return self._rank(
+            pocket,
+            ligand,
+            poses,
+            refined.conformers[some],
+            num_poses,
+            seed=seed,
+            warnings=warnings,
+            started=started,
+            evaluations=minima.evaluations,
+        )
+
+    def screen(self, pocket: PocketField, library: Any, workers: int = 1, **rest: Any) -> Iterator:
+        """Dock every record of a library; see ``docking.screen.screen``."""
+        from docking.screen import screen
+
+        return screen(self, pocket, library, workers, **rest)
+
+    def _rank(
+        self,
+        pocket: PocketField,
+        ligand: Ligand,
+        poses: Float[ndarray, "p n 3"],
+        conformer: ndarray,
+        num_poses: int,
+        *,
+        seed: int,
+        warnings: list[str],
+        started: float,
+        evaluations: int,
+    ) -> DockingResult:
+        """Score exactly, sort, and drop symmetric twins."""
+        x = torch.as_tensor(poses)
+        inter = self._inter(pocket, ligand, x).numpy()
+        intra = self._intra(ligand, x).numpy()
+        order = np.argsort(inter + intra, kind="stable")
+        symmetry = Symmetry.of(ligand.mol)
+        kept = order[symmetry.cluster(poses[order], -(inter + intra)[order], _APART, num_poses)]
+        divisor = self.function.torsion_divisor(ligand.num_torsions)
+        total = (inter + intra - intra[kept[0]]) / divisor
+        apart = symmetry.rmsd(poses[kept], poses[kept[:1]])[:, 0]
+        ranked = [
+            Pose(
+                rank=rank,
+                score=float(-total[index]),
+                coords=poses[index],
+                rmsd_to_best=float(apart[rank - 1]),
+                terms={
+                    "inter": float(inter[index]),
+                    "intra": float(intra[index]),
+                    "total": float(total[index]),
+                },
+                conformer=int(conformer[index]),
+            )
+            for rank, index in enumerate(kept, start=1)
+        ]
+        return DockingResult(
+            ligand=ligand,
+            poses=ranked,
+            model=self.name,
+            seed=seed,
+            seconds=time.perf_counter() - started,
+            warnings=warnings,
+        )
+
+    def _inter(
+        self, pocket: PocketField, ligand: Ligand, x: Float[Tensor, "p n 3"]
+    ) -> Float[Tensor, " p"]:
+        return intermolecular(
+            x,
+            torch.as_tensor(ligand.vina_type, device=x.device),
+            torch.as_tensor(pocket.receptor_positions, dtype=x.dtype, device=x.device),
+            torch.as_tensor(pocket.receptor_types, device=x.device),
+            function=self.function,
+            limit=ATOM_CAP,
+        )
+
+    def _intra(self, ligand: Ligand, x: Float[Tensor, "p n 3"]) -> Float[Tensor, " p"]:
+        pairs = torch.as_tensor(ligand.tree.movable_pairs(ligand.bonds, ligand.heavy))
+        types = torch.as_tensor(ligand.vina_type)
+        return intramolecular(x, types, pairs, function=self.function)
+
+    def _search_maps(self, pocket: PocketField) -> Maps:
+        if pocket not in self._maps:
+            self._maps[pocket] = search_maps(pocket, function=self.function)
+        return self._maps[pocket]
+
+
+def load_model(name: str | Path = "physics") -> PhysicsModel:
+    """Load a scoring model: ``physics``, or the name or path of a learned one.
+
+    Raises:
+        InputError: If there is no such model.
+    """
+    if str(name) == "physics":
+        return PhysicsModel()
+    raise InputError(f"no model {str(name)!r}; there is physics")
+
+
+def _poses(ligand: Ligand, coords: Any) -> tuple[Tensor, Any]:
+    given = ligand.coords if coords is None else coords
+    if given is None:
+        raise InputError(f"{ligand.name}: no 3-D coordinates to score")
+    x = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given, dtype=float))
+    n = len(ligand)
+    if x.ndim not in (2, 3) or tuple(x.shape[-2:]) != (n, 3):
+        raise ValueError(f"coords must be ({n}, 3) or (poses, {n}, 3), got {tuple(x.shape)}")
+    if not x.isfinite().all():
+        raise ValueError("coords must be finite, got NaN or infinity")
+    return x, given

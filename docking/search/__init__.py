@@ -1,0 +1,1 @@
+"""Search over poses: rigid motions and torsions of a ligand in the maps of a pocket."""
