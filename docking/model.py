@@ -23,6 +23,7 @@ from docking.physics import ATOM_CAP, intermolecular, intramolecular
 from docking.pocket_map import PocketField
 from docking.result import DockingResult, Pose
 from docking.search.engine import Budget, Minima, distinct, refine, search
+from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
 from docking.search.problem import Maps, flexible, search_maps
 from docking.symmetry import Symmetry
@@ -31,6 +32,7 @@ from overparam.errors import InputError
 
 SPACING = 0.375
 """Lattice spacing of the search's maps, angstrom."""
+METHODS = ("chains", "grid")
 _APART = 1.0  # angstrom between two reported poses
 
 
@@ -124,6 +126,7 @@ class PhysicsModel:
         threads: int = 1,
         effort: float = 1.0,
         conformers: int = 4,
+        method: str = "chains",
     ) -> DockingResult:
         """Search for the best poses of a ligand.
 
@@ -137,6 +140,9 @@ class PhysicsModel:
             threads: Threads of the search.
             effort: Multiplies the default number of steps.
             conformers: Most ring shapes tried.
+            method: ``"chains"``, Monte Carlo with minimisation from scattered starts; ``"grid"``,
+                every rotation of a grid (4608 of them at effort 1, 7 degrees apart) at every
+                lattice translation, then descents: certain, and slower.
 
         Returns:
             Poses, best first. A pose's score is minus ``(inter + intra - intra of the best pose) /
@@ -147,10 +153,14 @@ class PhysicsModel:
         """
         if num_poses < 1:
             raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         if rigid and ligand.coords is None:
             raise InputError(f"{ligand.name}: rigid docking needs a ligand with 3-D coordinates")
         started = time.perf_counter()
         warnings = list(ligand.warnings)
+        box = Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low)
+        box.check_fits(ligand)
         if rigid:
             assert ligand.coords is not None
             coords = ligand.coords[None]
@@ -158,13 +168,16 @@ class PhysicsModel:
             made = generate(ligand, limit=conformers, seed=seed)
             coords = made.coords
             warnings += made.warnings
-        Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low).check_fits(
-            ligand.with_coords(coords[0])
-        )
-        problem = flexible(ligand, pocket, coords, np.zeros(len(coords)), rigid=rigid)
+            box.check_fits(ligand.with_coords(coords[0]))
+        level = np.zeros(len(coords))
+        problem = flexible(ligand, pocket, coords, level, rigid=rigid)
         budget = Budget.of(len(problem.body.parents) - 1, len(problem.order), effort)
         maps = self._search_maps(pocket)
-        minima = search(maps, problem.body, budget, seed=seed, threads=threads)
+        if method == "chains":
+            minima = search(maps, problem.body, budget, seed=seed, threads=threads)
+        else:
+            held = problem if rigid else flexible(ligand, pocket, coords, level, rigid=True)
+            minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
         chosen = distinct(minima, 0.5, max(budget.refined, 2 * num_poses))
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
         # A margin over num_poses: symmetric RMSD may merge what plain RMSD tells apart.

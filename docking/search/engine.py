@@ -5,7 +5,7 @@ depends on the seed and the effort alone, not on the number of threads.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ from docking.search.energy import neighbours, place
 from docking.search.problem import Body, Maps
 from docking.search.room import Room, workspace
 
+MAX_STEPS = 4000  # a chain's length stops growing here, at some 40 torsions
 MARGIN = 1.5  # angstrom an atom may move before its neighbour list is made anew
 
 
@@ -60,9 +61,10 @@ class Budget:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
             return cls(max(2, round(200 * effort)), 8, 0, 30, 1, 1, 20)
-        steps = 60 + 5 * atoms + 40 * torsions
-        chains = max(2, round(16 * effort))
-        return cls(chains, 16, max(1, round(steps * min(1.0, effort))), 20, 10**9, 10, 30)
+        steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
+        # Longer chains find more than more chains, so a small effort keeps some of both.
+        chains, length = max(2, round(32 * effort**0.5)), effort**0.5
+        return cls(chains, 16, max(1, round(steps * length)), 20, 10**9, 10, 30)
 
 
 @dataclass
@@ -120,7 +122,11 @@ def search(maps: Maps, body: Body, budget: Budget, *, seed: int = 0, threads: in
             energies[:found], chosen[:found], states[:found], positions[:found], evaluations
         )
 
-    parts = in_threads(lead, lambda: workspace(maps, body), budget.chains, threads)
+    return joined(in_threads(lead, lambda: workspace(maps, body), budget.chains, threads))
+
+
+def joined(parts: Sequence[Minima]) -> Minima:
+    """Minima of several searches of one ligand, best first."""
     energies = np.concatenate([part.energies for part in parts])
     order = np.argsort(energies, kind="stable")
     return Minima(

@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from docking.rotation import hopf_grid
 from docking.search.compiled import compiled
-from docking.search.engine import Minima
-from docking.search.problem import Body, Maps
+from docking.search.engine import Minima, joined
+from docking.search.problem import Body, Flexible, Maps
 
 
 class GridScores(NamedTuple):
@@ -147,14 +148,56 @@ def scan(
 
 
 def grid_minima(
-    scores: GridScores, body: Body, rotations: Float[ndarray, "r 3 3"], limit: int
+    scores: GridScores,
+    rotations: Float[ndarray, "r 3 3"],
+    rigid: Flexible,
+    laid: Flexible,
+    conformer: int,
+    limit: int,
 ) -> Minima:
-    """The best poses of a grid, best first, as starts of a descent."""
+    """The best poses of a grid, best first, as starts of a descent in which torsions are free.
+
+    Args:
+        scores: What ``scan`` found.
+        rotations: The rotations it was given.
+        rigid: The ligand as it was scanned.
+        laid: The ligand as it will descend; the same atoms, maybe with torsions.
+        conformer: Which conformer was scanned.
+        limit: Most poses.
+    """
     order = np.argsort(scores.energies, kind="stable")[:limit]
     order = order[np.isfinite(scores.energies[order])]
     turns = rotations[order]
-    quaternions = Rotation.from_matrix(turns).as_quat(scalar_first=True).reshape(-1, 4)
-    states = np.concatenate([scores.shifts[order], quaternions], axis=1)
-    positions = np.einsum("rij,nj->rni", turns, body.local[0]) + scores.shifts[order][:, None]
-    chosen: Int[ndarray, " k"] = np.zeros(len(order), dtype=np.int64)
+    # The root of a flexible ligand is a part of it, with an origin of its own.
+    between = laid.origins[conformer, 0] - rigid.origins[conformer, 0]
+    states = np.zeros((len(order), len(laid.body.scale) + 1))
+    states[:, :3] = scores.shifts[order] + turns @ between
+    if len(order):
+        states[:, 3:7] = Rotation.from_matrix(turns).as_quat(scalar_first=True)
+    here = laid.conformers[conformer, laid.order] - rigid.origins[conformer, 0]
+    positions = np.einsum("rij,nj->rni", turns, here) + scores.shifts[order][:, None]
+    chosen: Int[ndarray, " k"] = np.full(len(order), conformer, dtype=np.int64)
     return Minima(scores.energies[order], chosen, states, positions, scores.poses)
+
+
+def sweep(
+    maps: Maps, rigid: Flexible, laid: Flexible, effort: float, limit: int, *, threads: int = 1
+) -> Minima:
+    """Scan every conformer over a Hopf grid and return the best poses of all, best first.
+
+    Args:
+        maps: Maps of the pocket.
+        rigid: The ligand without torsions.
+        laid: The ligand as it will descend.
+        effort: 1 takes the 4608 rotations 7 degrees apart; eight times as much the next finer
+            grid, an eighth the coarser one.
+        limit: Most poses of each conformer.
+        threads: Threads.
+    """
+    level = min(max(round(2 + math.log(effort, 8)), 0), 3)
+    rotations = hopf_grid(level).numpy().astype(np.float64)
+    parts = []
+    for c in range(len(rigid.conformers)):
+        scores = scan(maps, rigid.body, rotations, conformer=c, threads=threads)
+        parts.append(grid_minima(scores, rotations, rigid, laid, c, limit))
+    return joined(parts)

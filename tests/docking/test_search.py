@@ -93,7 +93,7 @@ def test_exact_energy_is_vinas(problem, seed, spread):
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_map_energy_is_the_pockets_interpolation(problem, seed):
-    ligand, pocket, maps, laid = problem
+    ligand, pocket, maps, _ = problem
     capped = PocketField.from_values(
         torch.as_tensor(maps.values),
         pocket.lattice,
@@ -231,7 +231,7 @@ def test_a_scan_is_the_best_of_all_translations(grid):
 
 def test_a_descent_from_the_grids_best_ends_below_every_pose_of_the_grid(grid):
     maps, laid, rotations, scores = grid
-    starts = grid_minima(scores, laid.body, rotations, 5)
+    starts = grid_minima(scores, rotations, laid, laid, 0, 5)
     room = workspace(maps, laid.body)
     ends = [
         descend(maps, laid.body, 0, state.copy(), room, False, 40, 1e-3)[0]
