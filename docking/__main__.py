@@ -1,13 +1,36 @@
-"""``python -m docking COMMAND ...``: Lightning's commands; its own arrive with its models."""
+"""``python -m docking COMMAND ...``: dock, score, prepare, screen, and Lightning's commands."""
 
+import importlib
 import sys
+from collections.abc import Callable
 
-from overparam.cli import run
+from overparam.cli import Command, run
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    """A command whose code is imported when it is asked for."""
+
+    def call(args: list[str]) -> int:
+        found: int = importlib.import_module(f"docking.commands.{name}").main(args)
+        return found
+
+    return call
+
+
+COMMANDS: dict[str, Command] = {
+    name: (_command(name), about)
+    for name, about in (
+        ("dock", "find the best poses of ligands in a pocket"),
+        ("score", "score poses where they stand"),
+        ("prepare", "compute the maps of a pocket once"),
+        ("screen", "dock every record of a library"),
+    )
+}
 
 
 def main() -> int:
     """Run the command line and return its exit code."""
-    return run("docking")
+    return run("docking", commands=COMMANDS)
 
 
 if __name__ == "__main__":

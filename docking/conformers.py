@@ -111,7 +111,8 @@ def _embed(ligand: Ligand, count: int, seed: int) -> tuple[Float[ndarray, "c n 3
         try:
             mol = Chem.AddHs(mol)
             params: Any = rdDistGeom.ETKDGv3()
-            params.randomSeed = seed % 2_147_483_647
+            # RDKit multiplies the seed by the number of the conformer: zero would repeat one.
+            params.randomSeed = 1 + seed % 1_000_003
             params.numThreads = 1
             params.maxIterations = _ATTEMPTS
             params.useSmallRingTorsions = True

@@ -233,4 +233,5 @@ def _check_scores(out):
             for pose in poses
         ]
         stated = [float(pose.properties["score"]) for pose in poses]
-        np.testing.assert_allclose(np.negative(energy), stated, atol=0.03)
+        # Vina's table errs by 0.01 kcal/mol, and by 0.1 % of a clash; files keep three decimals.
+        np.testing.assert_allclose(np.negative(energy), stated, atol=0.03, rtol=5e-3)
