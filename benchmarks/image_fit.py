@@ -159,24 +159,8 @@ def table(runs: list[dict[str, Any]], trivial: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def main(args: list[str] | None = None) -> dict[str, Any]:
-    """Run the presets, write the JSON, print the table; return what was written."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=3, help="runs per preset")
-    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
-    parser.add_argument(
-        "--out", type=Path, help=f"JSON file; default {RESULTS.name} (not in smoke)"
-    )
-    parser.add_argument("--smoke", action="store_true", help="one seed, 4 steps, 32 pixels")
-    given = parser.parse_args(args)
-    side, steps, seeds = (32, 4, 1) if given.smoke else (SIDE, None, given.seeds)
-    runs = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for seed in range(seeds):  # seeds outside: a slow hour hits every preset alike
-            for preset in given.presets:
-                folder = Path(scratch) / f"{preset}_{seed}"
-                runs.append(fit(preset, seed, side, steps, folder))
-                print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+def keep(runs: list[dict[str, Any]], side: int, out: Path | None) -> dict[str, Any]:
+    """Everything known so far, written to ``out``: a stopped benchmark goes on with --resume."""
     result = {
         "picture": f"camera, {side}x{side}",
         "machine": {
@@ -188,10 +172,38 @@ def main(args: list[str] | None = None) -> dict[str, Any]:
         "baselines": baselines(side),
         "runs": runs,
     }
-    out = given.out or (None if given.smoke else RESULTS)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def main(args: list[str] | None = None) -> dict[str, Any]:
+    """Run the presets, write the JSON, print the table; return what was written."""
+    parser = ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seeds", type=int, default=3, help="runs per preset")
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=list(PRESETS))
+    parser.add_argument(
+        "--out", type=Path, help=f"JSON file; default {RESULTS.name} (not in smoke)"
+    )
+    parser.add_argument("--smoke", action="store_true", help="one seed, 4 steps, 32 pixels")
+    parser.add_argument("--resume", action="store_true", help="keep the runs of the JSON file")
+    given = parser.parse_args(args)
+    side, steps, seeds = (32, 4, 1) if given.smoke else (SIDE, None, given.seeds)
+    out = given.out or (None if given.smoke else RESULTS)
+    runs = json.loads(out.read_text())["runs"] if given.resume and out and out.exists() else []
+    done = {(one["preset"], one["seed"]) for one in runs}
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for seed in range(seeds):  # seeds outside: a slow hour hits every preset alike
+            for preset in given.presets:
+                if (preset, seed) in done:
+                    continue
+                folder = Path(scratch) / f"{preset}_{seed}"
+                runs.append(fit(preset, seed, side, steps, folder))
+                print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+                result = keep(runs, side, out)
+    result = result or keep(runs, side, out)
     print(table(runs, result["baselines"]))
     return result
 

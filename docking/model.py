@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from docking.result import DockingResult, Pose
 from docking.search.engine import Budget, Minima, distinct, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
-from docking.search.problem import Maps, flexible, search_maps
+from docking.search.problem import Flexible, Maps, flexible, search_maps
 from docking.symmetry import Symmetry
 from docking.terms import VINA, ScoringFunction
 from overparam.errors import InputError
@@ -178,14 +178,18 @@ class PhysicsModel:
         else:
             held = problem if rigid else flexible(ligand, pocket, coords, level, rigid=True)
             minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
-        chosen = distinct(minima, 0.5, max(budget.refined, 2 * num_poses))
+        # Neighbours of the best for its sake, and minima far enough apart to be reported.
+        close = distinct(minima, 0.5, budget.refined // 2)
+        symmetry = Symmetry.of(ligand.mol)
+        far = spread(minima, problem, symmetry, _APART, max(budget.refined, 2 * num_poses))
+        chosen = np.union1d(close, far)
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
-        # A margin over num_poses: symmetric RMSD may merge what plain RMSD tells apart.
-        some = distinct(refined, _APART, 2 * num_poses)
+        some = spread(refined, problem, symmetry, _APART, num_poses)
         poses = whole(problem, maps, refined.conformers[some], refined.states[some])
         return self._rank(
             pocket,
             ligand,
+            symmetry,
             poses,
             refined.conformers[some],
             num_poses,
@@ -205,6 +209,7 @@ class PhysicsModel:
         self,
         pocket: PocketField,
         ligand: Ligand,
+        symmetry: Symmetry,
         poses: Float[ndarray, "p n 3"],
         conformer: ndarray,
         num_poses: int,
@@ -219,7 +224,6 @@ class PhysicsModel:
         inter = self._inter(pocket, ligand, x).numpy()
         intra = self._intra(ligand, x).numpy()
         order = np.argsort(inter + intra, kind="stable")
-        symmetry = Symmetry.of(ligand.mol)
         kept = order[symmetry.cluster(poses[order], -(inter + intra)[order], _APART, num_poses)]
         divisor = self.function.torsion_divisor(ligand.num_torsions)
         total = (inter + intra - intra[kept[0]]) / divisor
@@ -269,6 +273,17 @@ class PhysicsModel:
         if pocket not in self._maps:
             self._maps[pocket] = search_maps(pocket, function=self.function)
         return self._maps[pocket]
+
+
+def spread(
+    minima: Minima, problem: Flexible, symmetry: Symmetry, cutoff: float, limit: int
+) -> Int[ndarray, " k"]:
+    """Indices of minima, best first, each ``cutoff`` of symmetric RMSD from the better ones."""
+    if symmetry.order == 1:
+        return distinct(minima, cutoff, limit)
+    x = np.zeros((len(minima.positions), symmetry.atoms, 3))
+    x[:, problem.order] = minima.positions
+    return symmetry.cluster(x, -minima.energies, cutoff, limit)
 
 
 def load_model(name: str | Path = "physics") -> PhysicsModel:

@@ -1,0 +1,1 @@
+"""Docking against AutoDock Vina: same machine, same boxes, same prepared inputs, interleaved."""

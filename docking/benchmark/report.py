@@ -1,0 +1,132 @@
+"""What a run leaves for a person and for the next program: tables, page, pictures, report.json."""
+
+import os
+import platform
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from docking.benchmark.folder import BenchmarkFolder
+
+VERSIONS = (
+    "vina", "meeko", "openbabel-wheel", "posebusters", "rdkit", "scipy", "numba", "gemmi",
+)  # fmt: skip
+"""Distributions a figure may depend on."""
+
+
+def write_tables(
+    given: Namespace,
+    folder: BenchmarkFolder,
+    results: Any,
+    report: Mapping[str, Any],
+    parts: Mapping[str, Any],
+) -> None:
+    """Markdown, page and pictures of a docking run."""
+    from docking.benchmark import pictures, table
+    from overparam.page import Section, write_page
+    from overparam.run_folder import write_whole
+
+    summaries, pairs, failures = report["contestants"], report["pairs"], report["failures"]
+    curves, errors = folder.path / "success_cpu.png", folder.path / "rmsd.png"
+    pictures.draw_curves(curves, summaries, results)
+    pictures.draw_errors(errors, results)
+    about = (
+        f"{len(results)} complexes of {given.split}, {given.protocol} docking, seed {given.seed}. "
+        "A docking that fails or reaches its CPU limit is a miss. Brackets: 95 % intervals "
+        "(Wilson for shares, bootstrap for medians and means). CPU seconds of docking, maps and "
+        f"reading are measured apart; starting a method is in none of them: {_startup(report)}."
+    )
+    sections = [("Success and cost", about, table.success_rows(results, summaries))]
+    if pairs:
+        text = (
+            "Top-1 below 2 Å, complex by complex; CPU ratios are of docking alone, Vina's over "
+            "ours. All pairs of settings are in report.json."
+        )
+        sections.append(("Against Vina", text, table.pair_rows(pairs)))
+    if parts:
+        text = "The same dockings on parts of the data."
+        sections.append(("Subsets", text, table.subset_rows(parts)))
+    if failures:
+        head = ["id", "contestant", "status", "reason"]
+        lines = [head, *([failure[name] for name in head] for failure in failures)]
+        sections.append(("Failures", "Each is a miss in every table above.", lines))
+    text = "\n\n".join(
+        f"## {title}\n\n{words}\n\n{table.markdown(lines)}" for title, words, lines in sections
+    )
+    write_whole(folder.path / "table.md", text + "\n")
+    print(text.split("\n\n## Failures")[0], flush=True)
+    drawn = [
+        (curves, "Top-1 success against CPU seconds per complex, with 95 % Wilson intervals."),
+        (errors, "Top-1 RMSD at the default settings."),
+    ]
+    page = [Section(title, words, rows=lines) for title, words, lines in sections]
+    page.insert(1, Section("Pictures", pictures=drawn))
+    title = f"Docking benchmark: {given.split}, {given.protocol}"
+    write_page(folder.path / "report.html", title, page)
+
+
+def _startup(report: Mapping[str, Any]) -> str:
+    """What importing and warming up took, method by method."""
+    tasks = {"vina_task": "Vina", "engine_task": "ours"}
+    said = [
+        f"{name} {spent['startup_cpu_s']:.1f} CPU s and {spent['startup_peak_mb']:.0f} MB"
+        for task, name in tasks.items()
+        if (spent := report["startup"].get(task))
+    ]
+    return ", ".join(said) or "not measured"
+
+
+def write_decoy_table(given: Namespace, folder: BenchmarkFolder, s: Mapping[str, Any]) -> None:
+    """Markdown and page of a decoy run."""
+    from docking.benchmark import table
+    from overparam.page import Section, write_page
+    from overparam.run_folder import write_whole
+
+    lines = [
+        ["scoring", "n", "failed", "AUROC", "top decoy, Å", "rank of nearest", "top < 2 Å, %",
+         "CPU ms per pose"],
+        [s["contestant"], str(s["n"]), str(s["failed"]), table.between(s["auroc"]),
+         table.between(s["top_rmsd"]), table.between(s["rank_of_nearest"]),
+         table.percent(s["top_below_2"]), f"{1e3 * s['score_cpu_s_per_pose']['value']:.3g}"],
+    ]  # fmt: skip
+    about = f"Medians over {s['n']} complexes, {given.decoys}^3 - 1 decoys each, truth left out."
+    write_whole(folder.path / "table.md", f"{about}\n\n{table.markdown(lines)}\n")
+    write_page(folder.path / "report.html", "Decoy scoring", [Section("Decoys", about, rows=lines)])
+    print(about, table.markdown(lines), sep="\n", flush=True)
+
+
+def write_report_file(
+    given: Namespace,
+    folder: BenchmarkFolder,
+    config: Mapping[str, Any],
+    report: Mapping[str, Any],
+    warnings: Sequence[str],
+    seconds: float,
+) -> None:
+    """``report.json``."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from overparam.run_report import peak_memory, versions, write_report
+
+    found = versions()
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    write_report(folder.path, {
+        "status": "finished", **config, **report, "jobs": given.jobs,
+        "wall_seconds": round(seconds, 3), **peak_memory(), "machine": _machine(),
+        "versions": found, "warnings": list(warnings),
+    })  # fmt: skip
+
+
+def _machine() -> dict[str, Any]:
+    """The processor the figures belong to."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return {"processor": model, "cores": os.cpu_count(), "system": platform.system()}

@@ -1,0 +1,1 @@
+"""The commands of ``python -m docking`` beside Lightning's, one file each."""

@@ -1,0 +1,1 @@
+"""Parts of a screen: its records, what is done with one, who does it, and what is kept."""
