@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
@@ -21,11 +21,12 @@ from docking.ligand import Ligand
 from docking.molecule import Receptor
 from docking.physics import ATOM_CAP, intermolecular, intramolecular
 from docking.pocket_map import PocketField
-from docking.result import DockingResult, Pose
+from docking.ranking import APART, ranked, spread
+from docking.result import DockingResult
 from docking.search.engine import Budget, Minima, distinct, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
-from docking.search.problem import Flexible, Maps, flexible, search_maps
+from docking.search.problem import Maps, flexible, search_maps
 from docking.symmetry import Symmetry
 from docking.terms import VINA, ScoringFunction
 from overparam.errors import InputError
@@ -33,7 +34,6 @@ from overparam.errors import InputError
 SPACING = 0.375
 """Lattice spacing of the search's maps, angstrom."""
 METHODS = ("chains", "grid")
-_APART = 1.0  # angstrom between two reported poses
 
 
 class PhysicsModel:
@@ -139,7 +139,8 @@ class PhysicsModel:
             seed: The result depends on it and on ``effort``, not on ``threads``.
             threads: Threads of the search.
             effort: Multiplies the default number of steps.
-            conformers: Most ring shapes tried.
+            conformers: Most ring shapes tried; 0 takes lengths, angles and rings of the ligand's own
+                coordinates.
             method: ``"chains"``, Monte Carlo with minimisation from scattered starts; ``"grid"``,
                 every rotation of a grid (4608 of them at effort 1, 7 degrees apart) at every
                 lattice translation, then descents: certain, and slower.
@@ -155,14 +156,16 @@ class PhysicsModel:
             raise ValueError(f"num_poses must be at least 1, got {num_poses}")
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        if rigid and ligand.coords is None:
-            raise InputError(f"{ligand.name}: rigid docking needs a ligand with 3-D coordinates")
+        if conformers < 0:
+            raise ValueError(f"conformers must be 0 or more, got {conformers}")
         started = time.perf_counter()
         warnings = list(ligand.warnings)
         box = Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low)
         box.check_fits(ligand)
-        if rigid:
-            assert ligand.coords is not None
+        if rigid or not conformers:
+            if ligand.coords is None:
+                kind = "rigid docking" if rigid else "docking with conformers=0"
+                raise InputError(f"{ligand.name}: {kind} needs a ligand with 3-D coordinates")
             coords = ligand.coords[None]
         else:
             made = generate(ligand, limit=conformers, seed=seed)
@@ -181,22 +184,27 @@ class PhysicsModel:
         # Neighbours of the best for its sake, and minima far enough apart to be reported.
         close = distinct(minima, 0.5, budget.refined // 2)
         symmetry = Symmetry.of(ligand.mol)
-        far = spread(minima, problem, symmetry, _APART, max(budget.refined, 2 * num_poses))
+        far = spread(minima, problem, symmetry, APART, max(budget.refined, 2 * num_poses))
         chosen = np.union1d(close, far)
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
-        some = spread(refined, problem, symmetry, _APART, num_poses)
+        some = spread(refined, problem, symmetry, APART, num_poses)
         poses = whole(problem, maps, refined.conformers[some], refined.states[some])
-        return self._rank(
-            pocket,
-            ligand,
-            symmetry,
-            poses,
-            refined.conformers[some],
-            num_poses,
+        x = torch.as_tensor(poses)
+        return DockingResult(
+            ligand=ligand,
+            poses=ranked(
+                poses,
+                self._inter(pocket, ligand, x).numpy(),
+                self._intra(ligand, x).numpy(),
+                refined.conformers[some],
+                self.function.torsion_divisor(ligand.num_torsions),
+                symmetry,
+                num_poses,
+            ),
+            model=self.name,
             seed=seed,
+            seconds=time.perf_counter() - started,
             warnings=warnings,
-            started=started,
-            evaluations=minima.evaluations,
         )
 
     def screen(self, pocket: PocketField, library: Any, workers: int = 1, **rest: Any) -> Iterator:
@@ -204,53 +212,6 @@ class PhysicsModel:
         from docking.screen import screen
 
         return screen(self, pocket, library, workers, **rest)
-
-    def _rank(
-        self,
-        pocket: PocketField,
-        ligand: Ligand,
-        symmetry: Symmetry,
-        poses: Float[ndarray, "p n 3"],
-        conformer: ndarray,
-        num_poses: int,
-        *,
-        seed: int,
-        warnings: list[str],
-        started: float,
-        evaluations: int,
-    ) -> DockingResult:
-        """Score exactly, sort, and drop symmetric twins."""
-        x = torch.as_tensor(poses)
-        inter = self._inter(pocket, ligand, x).numpy()
-        intra = self._intra(ligand, x).numpy()
-        order = np.argsort(inter + intra, kind="stable")
-        kept = order[symmetry.cluster(poses[order], -(inter + intra)[order], _APART, num_poses)]
-        divisor = self.function.torsion_divisor(ligand.num_torsions)
-        total = (inter + intra - intra[kept[0]]) / divisor
-        apart = symmetry.rmsd(poses[kept], poses[kept[:1]])[:, 0]
-        ranked = [
-            Pose(
-                rank=rank,
-                score=float(-total[index]),
-                coords=poses[index],
-                rmsd_to_best=float(apart[rank - 1]),
-                terms={
-                    "inter": float(inter[index]),
-                    "intra": float(intra[index]),
-                    "total": float(total[index]),
-                },
-                conformer=int(conformer[index]),
-            )
-            for rank, index in enumerate(kept, start=1)
-        ]
-        return DockingResult(
-            ligand=ligand,
-            poses=ranked,
-            model=self.name,
-            seed=seed,
-            seconds=time.perf_counter() - started,
-            warnings=warnings,
-        )
 
     def _inter(
         self, pocket: PocketField, ligand: Ligand, x: Float[Tensor, "p n 3"]
@@ -273,17 +234,6 @@ class PhysicsModel:
         if pocket not in self._maps:
             self._maps[pocket] = search_maps(pocket, function=self.function)
         return self._maps[pocket]
-
-
-def spread(
-    minima: Minima, problem: Flexible, symmetry: Symmetry, cutoff: float, limit: int
-) -> Int[ndarray, " k"]:
-    """Indices of minima, best first, each ``cutoff`` of symmetric RMSD from the better ones."""
-    if symmetry.order == 1:
-        return distinct(minima, cutoff, limit)
-    x = np.zeros((len(minima.positions), symmetry.atoms, 3))
-    x[:, problem.order] = minima.positions
-    return symmetry.cluster(x, -minima.energies, cutoff, limit)
 
 
 def load_model(name: str | Path = "physics") -> PhysicsModel:

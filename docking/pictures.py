@@ -54,7 +54,8 @@ def draw_pose(
     figure, plot = pyplot.subplots(figsize=(6, 5), layout="constrained")
     order = np.argsort(atoms[:, 2])
     depth = (atoms[order, 2] - atoms[:, 2].min(initial=0)) / max(np.ptp(atoms[:, 2]), 1e-9)
-    plot.scatter(*atoms[order, :2].T, s=90, c=0.93 - 0.25 * depth, cmap="gray", vmin=0, vmax=1)
+    x, y = atoms[order, :2].T
+    plot.scatter(x, y, s=90, c=0.93 - 0.25 * depth, cmap="gray", vmin=0, vmax=1)
     if reference is not None:
         flat = (reference - center) @ axes.T
         for i, j in bonds:

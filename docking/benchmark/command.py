@@ -175,6 +175,7 @@ def _contest(
         prepared=Path(given.prepared or folder.path / PREPARED), out=folder.path,
         peer=bool(given.against), validity=checked,
     )  # fmt: skip
+    before = read_report(folder.path)
     done = 0
 
     def tell(line: str) -> None:
@@ -182,7 +183,9 @@ def _contest(
         done += 1
         print(f"[{done}/{todo}] {line}", flush=True)
 
-    todo = sum((one.id, who.name) not in rows for one in complexes for who in contestants)
+    there = [sum((one.id, who.name) in rows for who in contestants) for one in complexes]
+    todo = len(there) * len(contestants) - sum(there)
+    split_up = sum(0 < count < len(contestants) for count in there)
     contest = Contest(complexes, contestants, settings, rows, verdicts, tell)
     contest.run(given.jobs)
     results = table.Results(complexes, contestants, rows.get, verdicts.get if checked else None)
@@ -194,8 +197,12 @@ def _contest(
         "sizes": {"complexes": len(results), "dockings": len(results) * len(contestants)},
         "baseline_start_pose": start, "contestants": summaries, "pairs": pairs,
         "posebusters": "checked" if checked else NOT_INSTALLED if not installed() else "off",
-        "startup": read_report(folder.path).get("startup", {}) | contest.startup,
+        "startup": before.get("startup", {}) | contest.startup,
         "failures": results.failures(),
+        # Only what ran in turns within one sitting was timed side by side.
+        "complexes_timed_in_two_sittings": (
+            before.get("complexes_timed_in_two_sittings", 0) + split_up
+        ),
     }  # fmt: skip
     parts = table.subsets(results)
     report["subsets"] = {

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from docking.commands.common import (
+from docking.commands.display import progress, tell
+from docking.commands.options import (
     add_box,
     add_folder,
     add_receptor,
@@ -13,15 +14,10 @@ from docking.commands.common import (
     command_parser,
     cores,
     count,
-    load_scoring,
     parse,
-    progress,
-    read_site,
     refuse_inputs_inside,
-    site_report,
-    site_settings,
-    tell,
 )
+from docking.commands.site import load_scoring, read_site, site_report, site_settings
 from overparam.cli import complain
 from overparam.errors import InputError
 

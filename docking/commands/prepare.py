@@ -4,17 +4,16 @@ import os
 import time
 from pathlib import Path
 
-from docking.commands.common import (
+from docking.commands.display import tell
+from docking.commands.options import (
     add_box,
     add_file,
     add_receptor,
     command_parser,
-    load_scoring,
     out_files,
     parse,
-    read_site,
-    tell,
 )
+from docking.commands.site import load_scoring, read_site
 from overparam.errors import InputError
 
 

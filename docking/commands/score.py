@@ -5,18 +5,16 @@ import io
 from pathlib import Path
 from typing import Any
 
-from docking.commands.common import (
+from docking.commands.display import progress, tell
+from docking.commands.options import (
     add_box,
     add_file,
     add_receptor,
     command_parser,
-    load_scoring,
     out_files,
     parse,
-    progress,
-    read_site,
-    tell,
 )
+from docking.commands.site import load_scoring, read_site
 from overparam.cli import complain
 from overparam.errors import InputError
 from overparam.run_folder import write_whole

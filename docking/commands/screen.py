@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from docking.commands.common import (
+from docking.commands.display import progress, tell
+from docking.commands.options import (
     add_folder,
     add_search,
     command_parser,
     cores,
     count,
-    load_scoring,
     parse,
-    progress,
     refuse_inputs_inside,
-    tell,
 )
+from docking.commands.site import load_scoring
 from overparam.errors import InputError
 
 TOP = 1000
