@@ -139,7 +139,7 @@ class PhysicsModel:
             seed: The result depends on it and on ``effort``, not on ``threads``.
             threads: Threads of the search.
             effort: Multiplies the default number of steps.
-            conformers: Most ring shapes tried; 0 takes lengths, angles and rings of the ligand's own
+            conformers: Most ring shapes tried; 0 takes lengths, angles and rings of the given
                 coordinates.
             method: ``"chains"``, Monte Carlo with minimisation from scattered starts; ``"grid"``,
                 every rotation of a grid (4608 of them at effort 1, 7 degrees apart) at every
