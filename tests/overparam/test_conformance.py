@@ -1,6 +1,6 @@
 """Masks work wherever the unmasked module works: every law on every module family.
 
-One cell per (law, family). Four cells are out of reach for torch or PyG with or without masks;
+One cell per (law, family). Five cells are out of reach for torch or PyG with or without masks;
 there the test demands that the plain module fails, and the masked one in the same way. The day
 a newer torch or PyG can do it the cell turns red, and its row below has to go:
 
@@ -11,6 +11,8 @@ vmap               gru     torch has no batching rule for ``aten::gru.input``
 compile            gru     Dynamo does not trace recurrent layers
 script             gcn     a scripted ``GCNConv`` is written but cannot be read back
 script             gat     PyG's ``GATConv.forward`` is not TorchScript
+compile, inductor  gat     Inductor loses the number of edges left by the first of two layers
+                           that replace self-loops; the default backend of the slow tests only
 =================  ======  ==============================================================
 """
 
@@ -46,6 +48,7 @@ OUTSIDE = {
     ("vmap", "gru"): "Batching rule not implemented for aten::gru.input",
     ("compile", "gru"): "Dynamo does not support RNN, GRU, or LSTM",
     ("script", "gcn"): "Type mismatch: edge_index",
+    ("inductor", "gat"): "to have been codegen-ed",
     # TorchScript keeps the half-compiled class: from the second try on it complains of that
     ("script", "gat"): "Could not cast value of type Optional|Can't redefine method",
 }
@@ -87,7 +90,14 @@ def test_a_rank_with_another_mask_is_noticed(rank_reports):
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in FAMILIES if ("compile", f) not in OUTSIDE])
 def test_compiles_by_the_default_backend(family):
-    transforms.assert_compiles(FAMILIES[family].masked(), FAMILIES[family].inputs(), "inductor")
+    module, inputs = FAMILIES[family].masked(), FAMILIES[family].inputs()
+    reason = OUTSIDE.get(("inductor", family))
+    if reason is None:
+        transforms.assert_compiles(module, inputs, "inductor")
+        return
+    for each in (bake(module), module):
+        with pytest.raises(Exception, match=reason):
+            transforms.assert_compiles(each, inputs, "inductor")
 
 
 @pytest.mark.parametrize(
