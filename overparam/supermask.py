@@ -118,7 +118,7 @@ class GumbelMask(Supermask):
 
     In training, each read of the weight draws ``m ~ Bernoulli(sigmoid(scores))`` from torch's
     global generator, with the gradient of ``sigmoid((scores + g) / tau)``; in evaluation
-    ``m = scores > 0``. A learned factor per weight undoes the loss of scale. A layer that
+    ``m = scores > 0``. A learned positive factor per weight undoes the loss of scale. A layer that
     reads its weight twice in a forward pass sees two samples unless the call is wrapped in
     ``torch.nn.utils.parametrize.cached()``.
 
@@ -153,7 +153,8 @@ class GumbelMask(Supermask):
         self.spread = spread
         # A buffer: annealing writes it in place, so compiled graphs stay valid.
         self.register_buffer("tau", torch.tensor(float(temperature)))
-        self.scale = nn.Parameter(torch.ones(()))
+        # Its logarithm is learned: a factor that changed sign would turn the layer's outputs around.
+        self.log_scale = nn.Parameter(torch.zeros(()))
         self.reset()
 
     def reset(self, generator: torch.Generator | None = None) -> None:
@@ -166,8 +167,8 @@ class GumbelMask(Supermask):
         return self.scores.detach() > 0
 
     def factor(self) -> Tensor:
-        """Return the learned factor."""
-        return self.scale
+        """Return the learned factor, positive."""
+        return self.log_scale.exp()
 
     def density(self) -> Tensor:
         """Return the expected share of kept entries, differentiable."""
@@ -176,8 +177,8 @@ class GumbelMask(Supermask):
     def forward(self, weight: Tensor) -> Tensor:
         """Return the scaled ``weight`` with unchosen entries at zero."""
         if not self.training:
-            return self.scale * weight.masked_fill(~self.hard(), 0.0)
-        return self.scale * weight * gumbel_gate(self.scores, self.tau)
+            return self.factor() * weight.masked_fill(~self.hard(), 0.0)
+        return self.factor() * weight * gumbel_gate(self.scores, self.tau)
 
 
 def _mean_score(keep: float, spread: float) -> float:
