@@ -90,12 +90,12 @@ def search_maps(
     near = (positions > pocket.low - _NEAR).all(1) & (positions < pocket.high + _NEAR).all(1)
     return Maps(
         values,
-        np.array(pocket.lattice.origin, dtype=np.float64),
+        _real(np.array(pocket.lattice.origin)),
         1.0 / pocket.lattice.spacing,
-        np.array(pocket.low, dtype=np.float64),
-        np.array(pocket.high, dtype=np.float64),
-        np.ascontiguousarray(positions[near], dtype=np.float64),
-        np.ascontiguousarray(kinds[near], dtype=np.int64),
+        _real(pocket.low),
+        _real(pocket.high),
+        _real(positions[near]),
+        _whole(kinds[near]),
         pair_table(function),
     )
 
@@ -166,18 +166,27 @@ def flexible(
     if not rigid:
         pairs = place[tree.movable_pairs(ligand.bonds, ligand.heavy)].reshape(-1, 2)
     body = Body(
-        channel.astype(np.int64),
-        ligand.vina_type[order].astype(np.int64),
-        np.searchsorted(fragments[order], np.arange(count + 1)).astype(np.int64),
+        _whole(channel),
+        _whole(ligand.vina_type[order]),
+        _whole(np.searchsorted(fragments[order], np.arange(count + 1))),
         parents,
-        x[:, order] - origin[:, fragments[order]],
-        offset,
-        axis,
-        pairs.astype(np.int64),
-        _scale(x[0, order], fragments[order], parents, origin[0], axis[0]),
-        np.asarray(penalty, dtype=np.float64),
+        _real(x[:, order] - origin[:, fragments[order]]),
+        _real(offset),
+        _real(axis),
+        _whole(pairs),
+        _real(_scale(x[0, order], fragments[order], parents, origin[0], axis[0])),
+        _real(penalty),
     )
     return Flexible(body, order, x, fragments, origin)
+
+
+def _whole(values: ndarray) -> ndarray:
+    """A fresh array of one layout: compiled code is made anew for every other one."""
+    return np.array(values, dtype=np.int64, order="C")
+
+
+def _real(values: ndarray) -> ndarray:
+    return np.array(values, dtype=np.float64, order="C")
 
 
 def _scale(
