@@ -115,10 +115,18 @@ class Box:
         needed = max(0.0, (count * _ATOM_VOLUME) ** (1 / 3) - 2 * _ATOM_RADIUS)
         fits = count * _ATOM_VOLUME <= room
         if ligand.coords is not None:
-            turns = Rotation.random(_ORIENTATIONS, rng=np.random.default_rng(0)).as_matrix()
-            turns[0] = np.eye(3)
+            turns = None
             for body in range(int(ligand.fragments.max()) + 1):
                 points = ligand.coords[(ligand.fragments == body) & ligand.heavy]
+                # As it lies, or in a ball: most need no more than a look.
+                center = (points.max(axis=0) + points.min(axis=0)) / 2
+                across = 2 * np.linalg.norm(points - center, axis=1).max(initial=0.0)
+                straight = np.ptp(points, axis=0)
+                if across <= self.size.min() or (straight <= self.size).all():
+                    continue
+                if turns is None:
+                    rng = np.random.default_rng(0)
+                    turns = Rotation.random(_ORIENTATIONS, rng=rng).as_matrix()
                 extents = np.ptp(points @ turns, axis=1)
                 fits &= bool((extents <= self.size + _SLACK).all(axis=1).any())
                 needed = max(needed, float(extents.max(axis=1).min()))

@@ -63,9 +63,11 @@ class PhysicsModel:
             InputError: If the box is far from the receptor or too large.
         """
         box.check_receptor(receptor)
-        return PocketField.build(
+        pocket = PocketField.build(
             receptor, box, spacing=self.spacing, method="linear", function=self.function
         )
+        self._search_maps(pocket)
+        return pocket
 
     def score(self, pocket: PocketField, ligand: Ligand, coords: Any = None) -> Any:
         """Minus the energy ``vina --score_only`` prints, by exact pair sums; higher is better.
@@ -110,7 +112,7 @@ class PhysicsModel:
             body = flexible(ligand, pocket, pose[None], np.zeros(1), rigid=rigid)
             only = np.zeros(1, dtype=np.int64)
             start = Minima(np.zeros(1), only, at_rest(body), pose[body.order][None])
-            best = refine(maps, body.body, start, only, rounds=5, iterations=50)
+            best = refine(maps, body.body, start, only, iterations=50)
             minimised.append(whole(body, maps, best.conformers, best.states)[0])
         poses = np.array(minimised).reshape(x.shape)
         return poses, np.asarray(self.score(pocket, ligand, poses))
@@ -182,9 +184,9 @@ class PhysicsModel:
             held = problem if rigid else flexible(ligand, pocket, coords, level, rigid=True)
             minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
         # Neighbours of the best for its sake, and minima far enough apart to be reported.
-        close = distinct(minima, 0.5, budget.refined // 2)
+        close = distinct(minima, 0.5, budget.refined // 4)
         symmetry = Symmetry.of(ligand.mol)
-        far = spread(minima, problem, symmetry, APART, max(budget.refined, 2 * num_poses))
+        far = spread(minima, problem, symmetry, APART, max(budget.refined, num_poses))
         chosen = np.union1d(close, far)
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
         some = spread(refined, problem, symmetry, APART, num_poses)

@@ -11,6 +11,7 @@ from docking.symmetry import Symmetry
 
 APART = 1.0
 """Least symmetric RMSD between two reported poses, angstrom."""
+_LOOKED_AT = 10  # minima compared for each one wanted
 
 
 def spread(
@@ -19,9 +20,10 @@ def spread(
     """Indices of minima, best first, each ``cutoff`` of symmetric RMSD from the better ones."""
     if symmetry.order == 1:
         return distinct(minima, cutoff, limit)
-    x = np.zeros((len(minima.positions), symmetry.atoms, 3))
-    x[:, problem.order] = minima.positions
-    return symmetry.cluster(x, -minima.energies, cutoff, limit)
+    some = min(len(minima.positions), _LOOKED_AT * limit)
+    x = np.zeros((some, symmetry.atoms, 3))
+    x[:, problem.order] = minima.positions[:some]
+    return symmetry.cluster(x, -minima.energies[:some], cutoff, limit)
 
 
 def ranked(

@@ -71,6 +71,8 @@ class Symmetry:
             if len(maps) > 1:
                 atoms = self.heavy[part]
                 self.parts.append((atoms, atoms[maps]))
+        moving = np.concatenate([atoms for atoms, _ in self.parts] or [self.heavy[:0]])
+        self._fixed = np.setdiff1d(self.heavy, moving)
 
     @classmethod
     def of(cls, mol: Any, *, limit: int = MAX_MAPS) -> "Symmetry":
@@ -108,8 +110,7 @@ class Symmetry:
             if x.shape[1:] != (self.atoms, 3):
                 raise ValueError(f"{name} must have shape (p, {self.atoms}, 3), got {x.shape}")
         a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-        moving = np.concatenate([atoms for atoms, _ in self.parts] or [self.heavy[:0]])
-        fixed = np.setdiff1d(self.heavy, moving)
+        fixed = self._fixed
         total = np.zeros((len(a), len(b)))
         for rows in _chunks(len(a), max(1, len(b)) * 3 * max(1, len(fixed))):
             offset = a[rows, None][:, :, fixed] - b[None][:, :, fixed]

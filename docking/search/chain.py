@@ -167,3 +167,42 @@ def run_chain(
         if since >= patience:
             break
     return found, evaluations
+
+
+@compiled
+def run_chains(
+    maps, body, first, stride, seeds, budget, room, energies, conformers, states, positions, found
+):
+    """Lead every ``stride``-th chain, from chain ``first`` on.
+
+    Args:
+        maps: ``Maps``.
+        body: ``Body``; chain ``i`` has conformer ``i`` modulo their number.
+        first: First chain.
+        stride: Step to the next; the number of threads.
+        seeds: One uint64 per chain.
+        budget: ``trials, steps, iterations, patience`` of each chain.
+        room: Work arrays of this thread.
+        energies: Filled, ``(chains, kept)``; as the next three, see ``run_chain``.
+        conformers: Filled.
+        states: Filled.
+        positions: Filled.
+        found: Filled with the number of minima of each chain, and of energies computed.
+    """
+    trials, steps, iterations, patience = budget
+    for i in range(first, seeds.shape[0], stride):
+        found[i, 0], found[i, 1] = run_chain(
+            maps,
+            body,
+            i % body.local.shape[0],
+            seeds[i : i + 1],
+            room,
+            trials,
+            steps,
+            iterations,
+            patience,
+            energies[i],
+            conformers[i],
+            states[i],
+            positions[i],
+        )

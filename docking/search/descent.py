@@ -8,14 +8,15 @@ Source: Nocedal and Wright, "Numerical Optimization" (2006), sections 3.1 and 6.
 
 import math
 
-import numpy as np
-
 from docking.search.compiled import compiled
-from docking.search.energy import energy, move
+from docking.search.energy import energy, move, neighbours, place
 
 LONGEST = 2.0
 """Longest step, angstrom in the mean: a longer one leaves the pose it started from."""
+MARGIN = 1.5
+"""How far an atom may move before its list of neighbours is made anew, angstrom."""
 _ARMIJO = 1e-4
+_ROUNDS = 3
 _TRIALS = 8
 
 
@@ -135,6 +136,32 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
 
 
 @compiled
-def finite(values):
-    """Whether all values are finite (fast arithmetic may not test this where they arise)."""
-    return bool(np.isfinite(values).all())
+def descend_all(
+    maps, body, first, stride, room, iterations, energies, conformers, states, positions
+):
+    """Descend with exact pair sums from every ``stride``-th pose, from ``first`` on, in place.
+
+    Neighbour lists reach ``MARGIN`` beyond the cut-off and are made anew if an atom went farther.
+    An energy is infinite if its pose has more neighbours than there is room for.
+    """
+    n = positions.shape[1]
+    for i in range(first, states.shape[0], stride):
+        state, c = states[i], conformers[i]
+        energies[i] = math.inf
+        for _ in range(_ROUNDS):
+            place(body, c, state, room.x, room.frames, room.origins, room.axes)
+            positions[i] = room.x
+            if not neighbours(maps, room.x, MARGIN, room.starts, room.lists):
+                break
+            energies[i], _used = descend(maps, body, c, state, room, True, iterations, 1e-3)
+            place(body, c, state, room.x, room.frames, room.origins, room.axes)
+            farthest = 0.0
+            for m in range(n):
+                square = 0.0
+                for a in range(3):
+                    d = room.x[m, a] - positions[i, m, a]
+                    square += d * d
+                farthest = max(farthest, square)
+            positions[i] = room.x
+            if farthest < MARGIN * MARGIN:
+                break

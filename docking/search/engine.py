@@ -8,20 +8,17 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from docking.search.chain import run_chain
-from docking.search.descent import descend
-from docking.search.energy import neighbours, place
+from docking.search.chain import run_chains
+from docking.search.descent import descend_all
 from docking.search.problem import Body, Maps
-from docking.search.room import Room, workspace
+from docking.search.room import workspace
 
 MAX_STEPS = 4000  # a chain's length stops growing here, at some 40 torsions
-MARGIN = 1.5  # angstrom an atom may move before its neighbour list is made anew
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Budget:
         if not effort > 0:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
-            return cls(max(2, round(200 * effort)), 8, 0, 30, 1, 1, 20)
+            return cls(max(2, round(200 * effort)), 8, 0, 30, 1, 1, 12)
         steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
         # Longer chains find more than more chains, so a small effort keeps some of both.
         chains, length = max(2, round(32 * effort**0.5)), effort**0.5
@@ -96,33 +93,50 @@ def chain_seeds(seed: int, count: int, salt: str = "") -> ndarray:
 def search(maps: Maps, body: Body, budget: Budget, *, seed: int = 0, threads: int = 1) -> Minima:
     """Run all chains and join what they found, best first."""
     seeds = chain_seeds(seed, budget.chains)
-    conformers = np.arange(budget.chains) % len(body.local)
+    shape = (budget.chains, budget.kept)
+    energies, chosen = np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    states = np.zeros((*shape, len(body.scale) + 1))
+    positions = np.zeros((*shape, len(body.kinds), 3))
+    found = np.zeros((budget.chains, 2), dtype=np.int64)
+    lengths = (budget.trials, budget.steps, budget.iterations, budget.patience)
 
-    def lead(room: Room, index: int) -> Minima:
-        energies = np.zeros(budget.kept)
-        chosen = np.zeros(budget.kept, dtype=np.int64)
-        states = np.zeros((budget.kept, len(body.scale) + 1))
-        positions = np.zeros((budget.kept, len(body.kinds), 3))
-        found, evaluations = run_chain(
+    def lead(first: int) -> None:
+        # One call for all chains of a thread: handing the arrays over costs as much as a descent.
+        run_chains(
             maps,
             body,
-            conformers[index],
-            seeds[index : index + 1].copy(),
-            room,
-            budget.trials,
-            budget.steps,
-            budget.iterations,
-            budget.patience,
+            first,
+            threads,
+            seeds,
+            lengths,
+            workspace(maps, body),
             energies,
             chosen,
             states,
             positions,
-        )
-        return Minima(
-            energies[:found], chosen[:found], states[:found], positions[:found], evaluations
+            found,
         )
 
-    return joined(in_threads(lead, lambda: workspace(maps, body), budget.chains, threads))
+    threads = max(1, min(threads, budget.chains))
+    side_by_side(lead, threads)
+    filled = np.arange(budget.kept) < found[:, :1]
+    order = np.argsort(energies[filled], kind="stable")
+    return Minima(
+        energies[filled][order],
+        chosen[filled][order],
+        states[filled][order],
+        positions[filled][order],
+        int(found[:, 1].sum()),
+    )
+
+
+def side_by_side(task: Callable[[int], None], threads: int) -> None:
+    """Call ``task(0)`` to ``task(threads - 1)``, each in a thread of its own."""
+    if threads == 1:
+        task(0)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(task, range(threads)))
 
 
 def joined(parts: Sequence[Minima]) -> Minima:
@@ -136,23 +150,6 @@ def joined(parts: Sequence[Minima]) -> Minima:
         np.concatenate([part.positions for part in parts])[order],
         sum(part.evaluations for part in parts),
     )
-
-
-def in_threads(
-    task: Callable[[Room, int], Any], room: Callable[[], Room], count: int, threads: int
-) -> list[Any]:
-    """``[task(room, i) for i in range(count)]`` with work arrays for each thread."""
-    if threads <= 1 or count <= 1:
-        own = room()
-        return [task(own, index) for index in range(count)]
-
-    def share(first: int) -> list[Any]:
-        own = room()
-        return [task(own, index) for index in range(first, count, threads)]
-
-    with ThreadPoolExecutor(threads) as pool:
-        shares = list(pool.map(share, range(threads)))
-    return [shares[index % threads][index // threads] for index in range(count)]
 
 
 def distinct(minima: Minima, cutoff: float, limit: int) -> Int[ndarray, " k"]:
@@ -176,31 +173,41 @@ def refine(
     minima: Minima,
     chosen: Int[ndarray, " k"],
     *,
-    rounds: int = 2,
-    iterations: int = 20,
+    iterations: int = 10,
+    polished: int = 2,
     threads: int = 1,
 ) -> Minima:
-    """Descend with exact pair sums from some minima; result best first."""
+    """Descend with exact pair sums from some minima; result best first.
 
-    def polish(room: Room, index: int) -> tuple[float, ndarray, ndarray]:
-        which = chosen[index]
-        state, c = minima.states[which].copy(), int(minima.conformers[which])
-        e = np.inf
-        for _ in range(rounds):
-            place(body, c, state, room.x, room.frames, room.origins, room.axes)
-            if not neighbours(maps, room.x, MARGIN, room.starts, room.lists):
-                break
-            e, _used = descend(maps, body, c, state, room, True, iterations, 1e-3)
-        place(body, c, state, room.x, room.frames, room.origins, room.axes)
-        return e, state, room.x.copy()
-
-    done = in_threads(polish, lambda: workspace(maps, body), len(chosen), threads)
-    energies = np.array([e for e, _, _ in done])
+    Args:
+        maps: Maps and atoms of the pocket.
+        body: The ligand.
+        minima: Where to start.
+        chosen: Which of them.
+        iterations: Most steps of each; they start near a minimum of the maps.
+        polished: The best so many go on for four times as long.
+        threads: Threads; the result does not depend on them.
+    """
+    states = minima.states[chosen].copy()
+    conformers = minima.conformers[chosen]
+    energies = np.zeros(len(chosen))
+    positions = np.zeros((len(chosen), *minima.positions.shape[1:]))
+    for count, steps in ((len(chosen), iterations), (polished, 4 * iterations)):
+        order = np.argsort(energies, kind="stable")
+        states, conformers, energies = states[order], conformers[order], energies[order]
+        positions = positions[order]
+        best = (energies[:count], conformers[:count], states[:count], positions[:count])
+        _descend(maps, body, best, steps, max(1, min(threads, count)))
     order = np.argsort(energies, kind="stable")
     return Minima(
-        energies[order],
-        minima.conformers[chosen][order],
-        np.array([state for _, state, _ in done])[order],
-        np.array([x for _, _, x in done])[order],
-        minima.evaluations,
+        energies[order], conformers[order], states[order], positions[order], minima.evaluations
     )
+
+
+def _descend(maps: Maps, body: Body, best: tuple[ndarray, ...], steps: int, threads: int) -> None:
+    """Lower some poses in place."""
+
+    def lower(first: int) -> None:
+        descend_all(maps, body, first, threads, workspace(maps, body), steps, *best)
+
+    side_by_side(lower, threads)

@@ -11,7 +11,7 @@ from docking.box import Box
 from docking.physics import intermolecular, intramolecular
 from docking.pocket_map import PocketField
 from docking.rotation import hopf_grid
-from docking.search.chain import run_chain
+from docking.search.chain import run_chains
 from docking.search.descent import descend
 from docking.search.energy import CAP, energy, move, neighbours, place
 from docking.search.engine import Budget, Minima, distinct, refine, search
@@ -288,8 +288,8 @@ def test_one_compilation_serves_every_ligand(problem):
     ligand, pocket, maps, _ = problem
     many = np.repeat(ligand.coords[None], 3, axis=0)
     search(maps, flexible(ligand, pocket, many, np.zeros(3)).body, small(chains=3))
-    known = len(run_chain.signatures)
+    known = len(run_chains.signatures)
     for coords, rigid in ((many, True), (ligand.coords[None], False), (many[:2], False)):
         laid = flexible(ligand, pocket, coords, np.zeros(len(coords)), rigid=rigid)
         search(maps, laid.body, small(chains=2))
-    assert len(run_chain.signatures) == known
+    assert len(run_chains.signatures) == known
