@@ -121,7 +121,7 @@ def run_chain(
         trials: Random poses to choose the start from.
         steps: Changes to try.
         iterations: Most steps of each descent.
-        patience: Changes without a new best minimum after which the chain stops.
+        patience: Changes without a new best minimum after which it goes back to its best one.
         energies: Filled with the energies of the best distinct minima.
         conformers: Their conformers.
         states: Their poses.
@@ -165,7 +165,13 @@ def run_chain(
             if e < best - 0.01:
                 best, since = e, 0
         if since >= patience:
-            break
+            # Lost: go on from the best minimum so far.
+            top = 0
+            for f in range(1, found):
+                if energies[f] < energies[top]:
+                    top = f
+            here[:] = states[top]
+            e, since = energies[top], 0
     return found, evaluations
 
 

@@ -30,7 +30,7 @@ class Budget:
         trials: Random poses each start is the best of.
         steps: Changes each chain tries.
         iterations: Most steps of a descent inside a chain.
-        patience: Changes without a gain after which a chain stops.
+        patience: Changes without a gain after which a chain goes back to its best minimum.
         kept: Distinct minima each chain hands on.
         refined: Minima refined with exact pair sums.
 
@@ -57,11 +57,11 @@ class Budget:
         if not effort > 0:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
-            return cls(max(2, round(200 * effort)), 8, 0, 30, 1, 1, 12)
+            return cls(max(2, round(300 * effort)), 4, 0, 15, 1, 1, 12)
         steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
         # Longer chains find more than more chains, so a small effort keeps some of both.
         chains, length = max(2, round(32 * effort**0.5)), effort**0.5
-        return cls(chains, 16, max(1, round(steps * length)), 20, 10**9, 10, 30)
+        return cls(chains, 16, max(1, round(steps * length)), 20, 50, 10, 30)
 
 
 @dataclass

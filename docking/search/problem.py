@@ -18,7 +18,7 @@ from docking.terms import VINA, ScoringFunction
 from docking.vina_table import cap
 from overparam.errors import InputError
 
-SEARCH_CAP = 10.0  # kcal/mol; soft walls let a start slip through to the pocket behind them
+SEARCH_CAP = 5.0  # kcal/mol; soft walls let a start slip through to the pocket behind them
 _NEAR = 8.0
 
 
