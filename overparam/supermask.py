@@ -153,7 +153,7 @@ class GumbelMask(Supermask):
         self.spread = spread
         # A buffer: annealing writes it in place, so compiled graphs stay valid.
         self.register_buffer("tau", torch.tensor(float(temperature)))
-        # Its logarithm is learned: a factor that changed sign would turn the layer's outputs around.
+        # Its logarithm is learned: a factor of another sign would turn the outputs around.
         self.log_scale = nn.Parameter(torch.zeros(()))
         self.reset()
 
