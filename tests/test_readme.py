@@ -3,6 +3,7 @@
 import itertools
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,24 +28,29 @@ def test_the_two_commands_are_verbatim():
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: code.split("import ")[-1].split()[0])
 def test_python_examples_run(code, tmp_path, monkeypatch):
+    # Examples name files of the checkout and write their own beside them.
+    shutil.copytree(ROOT / "docking" / "demo", tmp_path / "docking" / "demo")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
 def test_commands_of_the_examples_exist(capsys):
     """Every command line names a command and a bundled config that are there."""
-    from fields.__main__ import main  # noqa: F401  # the package has a command line
+    from docking.__main__ import COMMANDS
     from overparam.cli import bundled_configs
 
-    lines = [line.split("#")[0] for line in SHELL if "-m fields" in line]
-    assert lines
-    for line in lines:
-        words = shlex.split(line)
-        command = words[words.index("fields") + 1]
-        assert command in {"--help", "fit", "render"}
-        for option, value in itertools.pairwise(words):
-            if option == "--config":
-                assert value in bundled_configs("fields")
+    known = {"fields": {"--help", "fit", "render"}, "docking": {"--help", *COMMANDS}}
+    for package, commands in known.items():
+        lines = [line.split("#")[0] for line in SHELL if f"-m {package}" in line]
+        assert lines
+        for line in lines:
+            words = shlex.split(line)
+            assert words[words.index(package) + 1] in commands
+            for option, value in itertools.pairwise(words):
+                if option == "--config":
+                    assert value in bundled_configs(package)
+                if option in ("--receptor", "--ligand", "--box-from"):
+                    assert (ROOT / value).is_file(), value
 
 
 def test_links_and_pictures_lead_somewhere():
@@ -54,5 +60,5 @@ def test_links_and_pictures_lead_somewhere():
 
 
 def test_it_is_short_and_warns_of_the_names():
-    assert README.count("\n") < 130
+    assert README.count("\n") < 150  # two screens of text, and a table
     assert "do not install those beside this one" in README

@@ -21,7 +21,7 @@ def script(name: str):
 
 def test_quickstart_makes_its_page_and_may_run_again(in_folder, capsys):
     quickstart = script("quickstart")
-    small = ["--side", "16", "--steps", "2"]
+    small = ["--side", "16", "--steps", "2", "--effort", "0.02"]
     for _ in range(2):
         psnr = quickstart.main(small)
     printed = capsys.readouterr().out
@@ -30,11 +30,13 @@ def test_quickstart_makes_its_page_and_may_run_again(in_folder, capsys):
     assert all("=" in line for line in own if line)
     folder = in_folder / "runs" / "quickstart"
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2
+    assert page.count("data:image/png;base64,") == 7
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
     assert "SIREN paper" in page
     assert "bilinear" in page
     assert "python -m fields fit --config image" in page
+    assert "python -m docking dock --receptor" in page
+    assert "of 5 first poses lie within" in page
     report = json.loads((folder / "report.json").read_text())
     assert report["metrics"]["image"]["val/psnr"] == psnr
     assert {"steps", "sizes", "wall_seconds", "versions", "seed", "warnings"} <= set(report)

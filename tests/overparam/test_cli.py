@@ -226,9 +226,12 @@ def test_the_base_has_no_command_yet(capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("package", ["docking", "neurosym"])
-def test_products_to_come_say_so(package, capsys):
-    assert run(package, ["--help"]) == 0
+def test_a_product_to_come_says_so(capsys):
+    assert run("neurosym", ["--help"]) == 0
     assert "later release" in capsys.readouterr().out
-    assert run(package, ["fit", "--config", "esf"]) == 2
+
+
+@pytest.mark.parametrize("package", ["docking", "neurosym"])
+def test_a_config_that_is_not_there_is_refused_with_those_that_are(package, capsys):
+    assert run(package, ["fit", "--config", "nonsense"]) == 2
     assert f"{package} bundles:" in capsys.readouterr().err
