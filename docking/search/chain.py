@@ -21,16 +21,28 @@ _SAME = 1.0  # squared mean displacement, square angstrom, below which two minim
 
 
 @compiled
-def scatter(maps, body, c, stream, state):
-    """Write a random pose into ``state``: the root's origin anywhere in the inner box."""
-    for a in range(3):
-        size = maps.high[a] - maps.low[a]
-        inner = max(size - 4.0, 0.5 * size)
-        middle = 0.5 * (maps.high[a] + maps.low[a])
-        state[a] = middle + (uniform(stream) - 0.5) * inner
+def scatter(maps, body, c, stream, state, room):
+    """Write a random pose into ``state`` and its atoms into ``room.x``.
+
+    Orientation and torsions are uniform, then the place is, among those that leave all atoms in the
+    box; a ligand too long for the box as it lies is put in its middle.
+    """
     random_quaternion(stream, state[3:7])
     for t in range(7, state.shape[0]):
         state[t] = 2.0 * math.pi * uniform(stream) - math.pi
+    for a in range(3):
+        state[a] = 0.0
+    place(body, c, state, room.x, room.frames, room.origins, room.axes)
+    for a in range(3):
+        least, most = math.inf, -math.inf
+        for n in range(room.x.shape[0]):
+            least = min(least, room.x[n, a])
+            most = max(most, room.x[n, a])
+        free = max(maps.high[a] - maps.low[a] - (most - least), 0.0)
+        middle = 0.5 * (maps.high[a] + maps.low[a] - most - least)
+        state[a] = middle + (uniform(stream) - 0.5) * free
+        for n in range(room.x.shape[0]):
+            room.x[n, a] += state[a]
 
 
 @compiled
@@ -133,8 +145,7 @@ def run_chain(
     here, trial = room.states[1], room.states[2]
     lowest = math.inf
     for _ in range(trials):
-        scatter(maps, body, c, seed, trial)
-        place(body, c, trial, room.x, room.frames, room.origins, room.axes)
+        scatter(maps, body, c, seed, trial, room)
         e = map_energy(maps, body, room.x, room.g) + own_energy(maps, body, room.x, room.g, 10.0)
         if e < lowest:
             lowest = e

@@ -70,6 +70,8 @@ def map_energy(maps, body, x, g):
     values = maps.values
     nx, ny, nz = values.shape[1], values.shape[2], values.shape[3]
     inverse = maps.inverse
+    flat = values.reshape(values.size)
+    one, row, deep = np.uint64(1), np.uint64(nz), np.uint64(ny * nz)
     for n in range(x.shape[0]):
         penalty = 0.0
         px, py, pz = x[n, 0], x[n, 1], x[n, 2]
@@ -105,11 +107,11 @@ def map_energy(maps, body, x, g):
         j = min(max(int(uy), 0), ny - 2)
         k = min(max(int(uz), 0), nz - 2)
         fx, fy, fz = ux - i, uy - j, uz - k
-        v = values[body.channel[n]]
-        a000, a001 = v[i, j, k], v[i, j, k + 1]
-        a010, a011 = v[i, j + 1, k], v[i, j + 1, k + 1]
-        a100, a101 = v[i + 1, j, k], v[i + 1, j, k + 1]
-        a110, a111 = v[i + 1, j + 1, k], v[i + 1, j + 1, k + 1]
+        # One flat unsigned index: signed ones are tested for counting from the end.
+        at = np.uint64(((body.channel[n] * nx + i) * ny + j) * nz + k)
+        up = at + deep
+        a000, a001, a010, a011 = flat[at], flat[at + one], flat[at + row], flat[at + row + one]
+        a100, a101, a110, a111 = flat[up], flat[up + one], flat[up + row], flat[up + row + one]
         b00, b01 = a000 + fz * (a001 - a000), a010 + fz * (a011 - a010)
         b10, b11 = a100 + fz * (a101 - a100), a110 + fz * (a111 - a110)
         c0, c1 = b00 + fy * (b01 - b00), b10 + fy * (b11 - b10)

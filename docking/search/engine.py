@@ -57,7 +57,7 @@ class Budget:
         if not effort > 0:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
-            return cls(max(2, round(300 * effort)), 4, 0, 15, 1, 1, 12)
+            return cls(max(2, round(200 * effort)), 2, 0, 15, 1, 1, 12)
         steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
         # Longer chains find more than more chains, so a small effort keeps some of both.
         chains, length = max(2, round(32 * effort**0.5)), effort**0.5
@@ -173,7 +173,7 @@ def refine(
     minima: Minima,
     chosen: Int[ndarray, " k"],
     *,
-    iterations: int = 10,
+    iterations: int = 6,
     polished: int = 2,
     threads: int = 1,
 ) -> Minima:
