@@ -128,7 +128,10 @@ def report(
         scalars: Number of scalars in the targets it is fitted to.
         example: Inputs of one forward, for counting operations.
     """
-    masks = Masks(module)
+    from overparam.subnetwork import supermasks
+
+    # A supermask counts as it would be frozen now.
+    masks = {**Masks(module), **{name: s.hard() for name, s in supermasks(module).items()}}
     specs = prunable(module)
     rows, stored, kept = [], 0, 0.0
     listed: set[str] = set()

@@ -7,6 +7,7 @@ from torch import nn
 
 from overparam.masks import Masks, bake
 from overparam.report import report
+from overparam.subnetwork import edge_popup, freeze
 
 
 @settings(deadline=None, max_examples=20)
@@ -34,3 +35,13 @@ def test_tied_weights_are_counted_once():
     module[1].weight = module[0].weight
     assert report(module).dense == 9 + 3 + 3
     assert report(module).dense == sum(p.numel() for p in module.parameters())
+
+
+@settings(deadline=None, max_examples=10)
+@given(keep=st.floats(0.05, 1.0))
+def test_a_supermask_counts_as_it_will_be_frozen(keep):
+    module = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 4))
+    edge_popup(module, keep)
+    before = {row.name: row.active for row in report(module).rows if row.protected != "other"}
+    freeze(module)
+    assert before == {row.name: row.active for row in report(module).rows}
