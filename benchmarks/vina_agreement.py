@@ -25,16 +25,10 @@ from typing import Any
 
 import numpy as np
 import vina
-from meeko_preparation import (
-    atom_rows,
-    ligand_pdbqt,
-    positions,
-    receptor_pdbqt,
-    with_positions,
-)
 from scipy.spatial.transform import Rotation
 from vina_typing import differences, literal_types
 
+from docking.benchmark.preparation import atom_rows, ligand_pdbqt, positions, receptor_pdbqt
 from docking.ligand import Ligand
 from docking.molecule import Receptor
 from docking.physics import VinaTerms, vina_energy
@@ -43,6 +37,17 @@ from docking.torsion import apply_torsions
 TOLERANCE = {"table": 1e-3, "exact": 2e-2}  # kcal/mol; the package rounds to 5e-4
 SHIFT, TURN, TWIST = 0.3, 0.1, 0.1  # standard deviations: angstrom and radians
 ENERGY_RANGE = 3.0  # kcal/mol, the package's default
+
+
+def with_positions(pdbqt: str, x: np.ndarray) -> str:
+    """The same text with other coordinates, rounded to the format's three decimals."""
+    atoms = iter(x)
+    return "\n".join(
+        row[:30] + "".join(f"{c:8.3f}" for c in next(atoms)) + row[54:]
+        if row.startswith(("ATOM", "HETATM"))
+        else row
+        for row in pdbqt.splitlines()
+    )
 
 
 def perturbed(
@@ -115,7 +120,9 @@ def compare(key: str, folder: Path, args: argparse.Namespace, work: Path) -> lis
             receptor_file.write_text(receptor_pdbqt(folder / f"{key}_protein.pdb"))
         stage = "ligand preparation"
         if not ligand_file.exists():
-            ligand_file.write_text(ligand_pdbqt(folder / f"{key}_ligand.sdf"))
+            crystal = Ligand.from_file(folder / f"{key}_ligand.sdf")
+            assert crystal.coords is not None
+            ligand_file.write_text(ligand_pdbqt(crystal, crystal.coords, rigid=False))
         text = ligand_file.read_text()
         stage = "docking reader"
         receptor, ligand = Receptor.from_file(receptor_file), Ligand.from_pdbqt(ligand_file)
