@@ -18,13 +18,13 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vina
 from scipy.spatial.transform import Rotation
 from vina_typing import differences, literal_types
 
@@ -81,6 +81,8 @@ def perturbed(
 
 def peer_energy(receptor: Path, text: str) -> list[float]:
     """Total, ligand-receptor and ligand's own energy of a pose by the package."""
+    import vina  # here alone: Open Babel's iterators end a process that has imported it
+
     peer = vina.Vina(cpu=1, seed=1, verbosity=0)
     peer.set_receptor(str(receptor))
     peer.set_ligand_from_string(text)
@@ -90,6 +92,12 @@ def peer_energy(receptor: Path, text: str) -> list[float]:
     peer.compute_vina_maps(((low + high) / 2).tolist(), (high - low + 4).tolist(), spacing=1.0)
     energies = peer.score()
     return [float(energies[i]) for i in (0, 1, 5)]
+
+
+def aside(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function in a fork of its own; what it imports and takes is gone with it."""
+    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
 
 
 def peer_energies(receptor: Path, texts: list[str], kept: Path) -> np.ndarray:
@@ -105,8 +113,7 @@ def peer_energies(receptor: Path, texts: list[str], kept: Path) -> np.ndarray:
             return np.array(known["energies"])
     energies = []
     for text in texts:
-        with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
-            energies.append(pool.submit(peer_energy, receptor, text).result())
+        energies.append(aside(peer_energy, receptor, text))
     kept.write_text(json.dumps({"digest": digest, "energies": energies}))
     return np.array(energies)
 
@@ -117,12 +124,13 @@ def compare(key: str, folder: Path, args: argparse.Namespace, work: Path) -> lis
     try:
         receptor_file, ligand_file = work / f"{key}_receptor.pdbqt", work / f"{key}_crystal.pdbqt"
         if not receptor_file.exists():
-            receptor_file.write_text(receptor_pdbqt(folder / f"{key}_protein.pdb"))
+            text = aside(receptor_pdbqt, folder / f"{key}_protein.pdb")
+            receptor_file.write_text(text)
         stage = "ligand preparation"
         if not ligand_file.exists():
             crystal = Ligand.from_file(folder / f"{key}_ligand.sdf")
             assert crystal.coords is not None
-            ligand_file.write_text(ligand_pdbqt(crystal, crystal.coords, rigid=False))
+            ligand_file.write_text(aside(ligand_pdbqt, crystal, crystal.coords, rigid=False))
         text = ligand_file.read_text()
         stage = "docking reader"
         receptor, ligand = Receptor.from_file(receptor_file), Ligand.from_pdbqt(ligand_file)
@@ -183,6 +191,8 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
     # A complex whose atoms got other types is listed with the reason and left out of the errors.
     good = [row for row in good if not row["reason"]]
+    if not good:
+        raise SystemExit(f"no complex could be compared: {out}")
     gaps = {
         (mode, part): np.array([abs(row[f"{mode}_{part}"] - row[f"vina_{part}"]) for row in good])
         for part in ("total", "inter", "intra")
