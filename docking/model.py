@@ -246,6 +246,8 @@ def load_model(name: str | Path = "physics") -> PhysicsModel:
     """
     if str(name) == "physics":
         return PhysicsModel()
+    if str(name) in ("esf", "hybrid"):
+        raise InputError(f"model {name!r} has no trained weights yet; there is physics")
     raise InputError(f"no model {str(name)!r}; there is physics")
 
 

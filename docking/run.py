@@ -1,23 +1,14 @@
-"""A docking run on disk: its folder, its configuration, its report.
+"""A docking run on disk: its folder, its configuration, what its report says of it."""
 
-The report has its own writer, because the one of training runs imports Lightning, which takes
-seconds.
-"""
-
-import importlib.metadata
-import math
-import platform
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from json import dumps
 from pathlib import Path
 from typing import Any
 
 from overparam.errors import InputError
-from overparam.run_folder import CONFIG, REPORT, RunFolder, State, read_report, write_whole
+from overparam.report_file import peak_memory, plain, versions
+from overparam.run_folder import CONFIG, RunFolder, State, read_report
 
 _PACKAGES = ("overparam", "torch", "numpy", "scipy", "rdkit", "gemmi", "numba")
 _RUNNING = "running"
@@ -103,31 +94,8 @@ def surroundings(watch: Stopwatch) -> dict[str, Any]:
         "wall_seconds": round(watch.seconds, 3),
         "started": watch.started,
         **peak_memory(),
-        "versions": versions(),
+        "versions": versions(_PACKAGES),
     }
-
-
-def write_report(folder: str | Path, report: Mapping[str, Any]) -> None:
-    """Write ``report.json`` into ``folder``, whole; numbers JSON does not know become words."""
-    write_whole(Path(folder) / REPORT, dumps(plain(report), indent=2, allow_nan=False) + "\n")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def peak_memory() -> dict[str, float]:
-    """Largest resident memory of this process so far, MB."""
-    unit = 1024 if sys.platform != "darwin" else 1024**2
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"peak_memory_mb": round(resident, 1)}
 
 
 def pocket_sizes(pocket: Any) -> dict[str, Any]:
@@ -139,16 +107,3 @@ def pocket_sizes(pocket: Any) -> dict[str, Any]:
         "map_bytes": int(pocket.nbytes),
         "receptor_atoms": len(pocket.receptor_types),
     }
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON knows it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return str(value) if isinstance(value, Path) else value

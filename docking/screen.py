@@ -13,13 +13,14 @@ from numpy import ndarray
 
 from docking.ligand import Ligand
 from docking.result import Pose
-from docking.run import DockingFolder, Stopwatch, pocket_sizes, surroundings, write_report
+from docking.run import DockingFolder, Stopwatch, pocket_sizes, surroundings
 from docking.screening.actors import import_ray, through_ray
 from docking.screening.library import Library, Names
 from docking.screening.store import ScreenStore
 from docking.screening.task import Outcome, Task, pack, serial
 from docking.screening.workers import pooled
 from overparam.errors import InputError
+from overparam.report_file import write_report
 from overparam.run_folder import read_report
 
 ENGINES = ("local", "ray")

@@ -1,21 +1,15 @@
 """report.json: what a run did, for a person and for the next program."""
 
-import importlib.metadata
-import math
-import platform
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from json import dumps
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from overparam.run_folder import REPORT, write_whole
+from overparam.report_file import peak_memory, versions, write_report
 
 
 class RunReport(Callback):
@@ -127,11 +121,6 @@ class RunReport(Callback):
         write_report(self.folder, report)
 
 
-def write_report(folder: str | Path, report: Mapping[str, Any]) -> None:
-    """Write ``report.json`` into ``folder``, whole; numbers JSON does not know become words."""
-    write_whole(Path(folder) / REPORT, dumps(_plain(report), indent=2, allow_nan=False) + "\n")
-
-
 def sizes(module: torch.nn.Module) -> dict[str, Any]:
     """Count parameters; a module that can report on itself does."""
     report = getattr(module, "report", None)
@@ -139,38 +128,3 @@ def sizes(module: torch.nn.Module) -> dict[str, Any]:
         total = sum(p.numel() for p in module.parameters())
         return {"dense": total, "active": total}
     return report().as_dict()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a result."""
-    found = {"python": platform.python_version()}
-    for name in ("overparam", "torch", "pytorch-lightning", "numpy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def peak_memory() -> dict[str, float]:
-    """Largest memory of this process so far, MB: resident, and CUDA's if it is in use."""
-    unit = 1024 if sys.platform != "darwin" else 1024**2
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    peak = {"peak_memory_mb": round(resident, 1)}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        peak["peak_cuda_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20, 1)
-    return peak
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, torch.Tensor):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Path):
-        return str(value)
-    return value

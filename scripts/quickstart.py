@@ -11,7 +11,7 @@ from pathlib import Path
 from docking.showcase import docking_demo
 from fields.demo import image_demo
 from overparam.page import write_page
-from overparam.run_report import peak_memory, versions, write_report
+from overparam.report_file import peak_memory, versions, write_report
 
 
 def main(args: list[str] | None = None) -> float:

@@ -107,7 +107,7 @@ def write_report_file(
     """``report.json``."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from overparam.run_report import peak_memory, versions, write_report
+    from overparam.report_file import peak_memory, versions, write_report
 
     found = versions()
     for name in VERSIONS:

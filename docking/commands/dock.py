@@ -57,7 +57,8 @@ def main(args: list[str]) -> int:
     )
     add_folder(parser, "run folder to write")
     given = parse(parser, args)
-    from docking.run import DockingFolder, Stopwatch, pocket_sizes, surroundings, write_report
+    from docking.run import DockingFolder, Stopwatch, pocket_sizes, surroundings
+    from overparam.report_file import write_report
 
     refuse_inputs_inside(given, "receptor", "ligand", "box_from")
     folder = DockingFolder(given.out, resume=given.resume, overwrite=given.overwrite)

@@ -13,8 +13,8 @@ from overparam import InputError
 from overparam.cli import run
 from overparam.metrics_csv import MetricsCSV
 from overparam.quiet import collected_warnings
+from overparam.report_file import write_report
 from overparam.run_folder import HEADER, RunFolder, is_run
-from overparam.run_report import write_report
 
 FIT = ["fit", "--config", "line", "--trainer.max_epochs", "2", "--trainer.log_every_n_steps", "1"]
 
