@@ -21,6 +21,16 @@ _TRIALS = 8
 
 
 @compiled
+def start_anew(H):
+    """Write the unit matrix into ``H``; returns that nothing is known of the Hessian."""
+    for i in range(H.shape[0]):
+        for j in range(H.shape[0]):
+            H[i, j] = 0.0
+        H[i, i] = 1.0
+    return True
+
+
+@compiled
 def descend(maps, body, c, state, room, exact, iterations, tolerance):
     """Follow the energy downhill; ``state`` is overwritten by the minimum.
 
@@ -45,10 +55,7 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
     evaluations = 1
     for i in range(n):
         g[i] *= scale[i]
-        for j in range(n):
-            H[i, j] = 0.0
-        H[i, i] = 1.0
-    fresh = True
+    fresh = start_anew(H)
     small = 0
     for _ in range(iterations):
         slope = 0.0
@@ -63,11 +70,7 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
         if slope >= 0.0:
             if fresh:
                 break
-            for i in range(n):
-                for j in range(n):
-                    H[i, j] = 0.0
-                H[i, i] = 1.0
-            fresh = True
+            fresh = start_anew(H)
             continue
         longest = LONGEST if not fresh else 0.5
         factor = 1.0
@@ -91,11 +94,7 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
         if not lowered:
             if fresh:
                 break
-            for i in range(n):
-                for j in range(n):
-                    H[i, j] = 0.0
-                H[i, i] = 1.0
-            fresh = True
+            fresh = start_anew(H)
             continue
         sy = yy = 0.0
         for i in range(n):
