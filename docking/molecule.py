@@ -121,7 +121,7 @@ class Receptor:
         Residues are named by the author's chain and number, also in mmCIF. Hydrogens are kept as
         given; without them the types come out the same (``docking.protonation``). Residues with
         missing atoms stay, with what they have. Everything left out, guessed or repaired is a
-        sentence in ``warnings``. A PDBQT file keeps its own AutoDock types and all but its waters.
+        sentence in ``warnings``. A PDBQT file is prepared: it keeps its types and all its atoms.
 
         Args:
             path: File named ``.pdb``, ``.ent``, ``.cif``, ``.mmcif`` or ``.pdbqt``, or any with
@@ -135,7 +135,7 @@ class Receptor:
             altloc: ``"highest"`` takes in each residue the conformer of highest occupancy (the
                 first on a tie); a letter takes that conformer where it exists. Atoms the chosen
                 conformer lacks come from the highest that has them.
-            keep_waters: Whether waters stay.
+            keep_waters: Whether waters stay (in a PDBQT file they do).
 
         Raises:
             InputError: If the file cannot be read, a coordinate is damaged, it holds no polymer

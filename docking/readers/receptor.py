@@ -50,7 +50,7 @@ def read_receptor(
         chains = [chains]
     kind = file_format(path, FORMATS)
     if kind == "pdbqt":
-        return _from_pdbqt(path, chains, keep_waters)
+        return _from_pdbqt(path, chains)
     structure, entry = (read_pdb if kind in ("pdb", "ent") else read_mmcif)(path)
     atoms = collect(str(path), structure, altloc)
     if all(atoms.hetero) and keep_hetero == "auto":
@@ -164,9 +164,7 @@ def _report_missing(atoms: AtomTable) -> None:
         atoms.warnings.append(f"side-chain atoms missing in {len(side)} residues: {listing(side)}")
 
 
-def _from_pdbqt(
-    path: str | Path, chains: Iterable[str] | None, keep_waters: bool
-) -> dict[str, Any]:
+def _from_pdbqt(path: str | Path, chains: Iterable[str] | None) -> dict[str, Any]:
     model = next(read_models(path), None)
     if model is None:
         raise InputError(f"{path}: no ATOM record")
@@ -183,12 +181,6 @@ def _from_pdbqt(
     atoms.positions, atoms.names = model.positions, model.names
     atoms.elements = list(model.kinds)  # AutoDock names until the rows are chosen
     _select_chains(atoms, chains)
-    water = [
-        i for i, r in enumerate(atoms.residues) if kind_of(r.name, [], True, False) is Kind.WATER
-    ]
-    if water and not keep_waters:
-        atoms.warnings.append(f"{len(water)} waters left out")
-        atoms.keep(set(range(len(atoms.residues))) - set(water))
     odd = {kind for kind in atoms.elements if autodock_element(kind) == "*"}
     if odd:
         atoms.warnings.append(f"AutoDock types {', '.join(sorted(odd))} carry no energy")

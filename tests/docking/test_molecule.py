@@ -74,10 +74,10 @@ def test_pdbqt_types_are_the_autodock_names(tmp_path):
     ]
     r = read(tmp_path, lines, "r.pdbqt")
     assert [VinaType(t).name if t >= 0 else "-" for t in r.vina_type] == [
-        "N_D", "-", "C_P", "C_P", "O_A", "C_H", "MET_D",
+        "N_D", "-", "C_P", "C_P", "O_A", "C_H", "MET_D", "O_A",
     ]  # fmt: skip
-    assert r.elements == ["N", "H", "C", "C", "O", "C", "Zn"]
-    assert "1 waters left out" in r.warnings
+    assert r.elements == ["N", "H", "C", "C", "O", "C", "Zn", "O"]
+    assert not any("waters" in warning for warning in r.warnings)  # the file is prepared
 
 
 def test_highest_occupancy_wins_and_shared_atoms_stay(tmp_path):
