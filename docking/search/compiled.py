@@ -14,7 +14,10 @@ from numba import njit
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function at its first call; later processes load it from disk."""
     # A checker of annotations may have wrapped it; the compiler needs the function itself.
-    found: Callable[..., Any] = njit(cache=True, nogil=True, fastmath=True)(
-        inspect.unwrap(function)
-    )
+    plain = inspect.unwrap(function)
+    found: Callable[..., Any]
+    try:
+        found = njit(cache=True, nogil=True, fastmath=True)(plain)
+    except RuntimeError:  # no folder to keep it in, neither beside the file nor in the home
+        found = njit(nogil=True, fastmath=True)(plain)
     return found
