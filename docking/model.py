@@ -109,7 +109,9 @@ class PhysicsModel:
         minimised = []
         for pose in x:
             # Each pose is a conformer of its own: its lengths and angles are kept.
-            body = flexible(ligand, pocket, pose[None], np.zeros(1), rigid=rigid)
+            body = flexible(
+                ligand, pocket, pose[None], np.zeros(1), rigid=rigid, function=self.function
+            )
             only = np.zeros(1, dtype=np.int64)
             start = Minima(np.zeros(1), only, at_rest(body), pose[body.order][None])
             best = refine(maps, body.body, start, only, iterations=50)
@@ -175,7 +177,7 @@ class PhysicsModel:
             warnings += made.warnings
             box.check_fits(ligand.with_coords(coords[0]))
         level = np.zeros(len(coords))
-        problem = flexible(ligand, pocket, coords, level, rigid=rigid)
+        problem = flexible(ligand, pocket, coords, level, rigid=rigid, function=self.function)
         budget = Budget.of(len(problem.body.parents) - 1, len(problem.order), effort)
         maps = self._search_maps(pocket)
         if method == "chains":

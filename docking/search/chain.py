@@ -12,7 +12,7 @@ import math
 
 from docking.search.compiled import compiled
 from docking.search.descent import descend
-from docking.search.energy import map_energy, own_energy, place
+from docking.search.energy import place, rough_energy
 from docking.search.random import random_in_ball, random_quaternion, uniform
 
 TEMPERATURE = 1.2
@@ -107,22 +107,27 @@ def remember(x, e, found, energies, positions, c, state, states, conformers):
 
 
 @compiled
-def run_chain(
-    maps,
-    body,
-    c,
-    seed,
-    room,
-    trials,
-    steps,
-    iterations,
-    patience,
-    energies,
-    conformers,
-    states,
-    positions,
-):
-    """Lead one chain.
+def begin_chain(maps, body, c, seed, room, trials, iterations, here):
+    """Write the minimum below the best of ``trials`` random poses into ``here``.
+
+    Returns:
+        Its energy, and how many energies were computed.
+    """
+    trial = room.states[1]
+    lowest = math.inf
+    for _ in range(trials):
+        scatter(maps, body, c, seed, trial, room)
+        e = rough_energy(maps, body, room)
+        if e < lowest:
+            lowest = e
+            here[:] = trial
+    e, used = descend(maps, body, c, here, room, False, iterations, 0.01, math.inf)
+    return e, trials + used
+
+
+@compiled
+def lead_chain(maps, body, c, seed, room, budget, here, e, found, kept):
+    """Lead one chain on from where it is.
 
     Args:
         maps: ``Maps``.
@@ -130,45 +135,37 @@ def run_chain(
         c: Conformer.
         seed: Array of one uint64, the chain's stream of random numbers.
         room: Work arrays.
-        trials: Random poses to choose the start from.
-        steps: Changes to try.
-        iterations: Most steps of each descent.
-        patience: Changes without a new best minimum after which it goes back to its best one.
-        energies: Filled with the energies of the best distinct minima.
-        conformers: Their conformers.
-        states: Their poses.
-        positions: Their atoms.
+        budget: Changes to try; most steps of each descent; changes without a new best minimum
+            after which the chain goes back to its best one.
+        here: Its pose; overwritten.
+        e: Energy of the pose.
+        found: How many minima are kept.
+        kept: Energies, conformers, poses and atoms of the best distinct minima; filled.
 
     Returns:
-        How many minima were kept, and how many energies were computed.
+        Energy, how many minima are kept, and how many energies were computed.
     """
-    here, trial = room.states[1], room.states[2]
-    lowest = math.inf
-    for _ in range(trials):
-        scatter(maps, body, c, seed, trial, room)
-        e = map_energy(maps, body, room.x, room.g) + own_energy(maps, body, room.x, room.g, 10.0)
-        if e < lowest:
-            lowest = e
-            here[:] = trial
-    evaluations = trials
-    e, used = descend(maps, body, c, here, room, False, iterations, 0.01)
-    evaluations += used
+    steps, iterations, patience = budget
+    energies, conformers, states, positions = kept
+    trial = room.states[1]
     place(body, c, here, room.x, room.frames, room.origins, room.axes)
-    found = remember(room.x, e, 0, energies, positions, c, here, states, conformers)
+    found = remember(room.x, e, found, energies, positions, c, here, states, conformers)
     square = 0.0
     for n in range(room.x.shape[0]):
         for a in range(3):
             d = room.x[n, a] - here[a]
             square += d * d
     radius = max(math.sqrt(square / room.x.shape[0]), 1.0)
-    best, since = e, 0
+    best, since, evaluations = e, 0, 0
     for _ in range(steps):
         trial[:] = here
         mutate(maps, body, seed, trial, radius)
-        new, used = descend(maps, body, c, trial, room, False, iterations, 0.05)
+        # What Metropolis would accept is drawn first, so that a hopeless descent ends early.
+        ceiling = e - TEMPERATURE * math.log(max(uniform(seed), 1e-300))
+        new, used = descend(maps, body, c, trial, room, False, iterations, 0.05, ceiling)
         evaluations += used
         since += 1
-        if new < e or uniform(seed) < math.exp((e - new) / TEMPERATURE):
+        if new < ceiling:
             e = new
             here[:] = trial
             place(body, c, here, room.x, room.frames, room.origins, room.axes)
@@ -177,49 +174,55 @@ def run_chain(
                 best, since = e, 0
         if since >= patience:
             # Lost: go on from the best minimum so far.
-            top = 0
-            for f in range(1, found):
-                if energies[f] < energies[top]:
-                    top = f
+            top = lowest_of(energies, found)
             here[:] = states[top]
             e, since = energies[top], 0
-    return found, evaluations
+    return e, found, evaluations
 
 
 @compiled
-def run_chains(
-    maps, body, first, stride, seeds, budget, room, energies, conformers, states, positions, found
-):
-    """Lead every ``stride``-th chain, from chain ``first`` on.
+def lowest_of(energies, found):
+    """Index of the lowest of the first ``found`` energies."""
+    top = 0
+    for f in range(1, found):
+        if energies[f] < energies[top]:
+            top = f
+    return top
+
+
+@compiled
+def run_chains(maps, body, alive, first, stride, seeds, budget, room, chains):
+    """Begin or go on with every ``stride``-th of some chains.
 
     Args:
         maps: ``Maps``.
         body: ``Body``; chain ``i`` has conformer ``i`` modulo their number.
-        first: First chain.
+        alive: The chains.
+        first: Place of the first in ``alive``.
         stride: Step to the next; the number of threads.
         seeds: One uint64 per chain.
-        budget: ``trials, steps, iterations, patience`` of each chain.
+        budget: ``trials`` random poses to begin with, none to go on from the best minimum;
+            ``steps, iterations, patience`` of ``lead_chain``.
         room: Work arrays of this thread.
-        energies: Filled, ``(chains, kept)``; as the next three, see ``run_chain``.
-        conformers: Filled.
-        states: Filled.
-        positions: Filled.
-        found: Filled with the number of minima of each chain, and of energies computed.
+        chains: ``Chains``, filled.
     """
     trials, steps, iterations, patience = budget
-    for i in range(first, seeds.shape[0], stride):
-        found[i, 0], found[i, 1] = run_chain(
-            maps,
-            body,
-            i % body.local.shape[0],
-            seeds[i : i + 1],
-            room,
-            trials,
-            steps,
-            iterations,
-            patience,
-            energies[i],
-            conformers[i],
-            states[i],
-            positions[i],
+    here = room.states[2]
+    for place_ in range(first, alive.shape[0], stride):
+        i = alive[place_]
+        c = i % body.local.shape[0]
+        found = chains.found[i, 0]
+        seed = seeds[i : i + 1]
+        used = 0
+        if trials > 0:
+            e, used = begin_chain(maps, body, c, seed, room, trials, iterations, here)
+        else:
+            top = lowest_of(chains.energies[i], found)
+            e = chains.energies[i, top]
+            here[:] = chains.states[i, top]
+        kept = (chains.energies[i], chains.conformers[i], chains.states[i], chains.positions[i])
+        e, found, more = lead_chain(
+            maps, body, c, seed, room, (steps, iterations, patience), here, e, found, kept
         )
+        chains.found[i, 0] = found
+        chains.found[i, 1] += used + more

@@ -4,11 +4,18 @@ Sums may be reordered (results differ in the last digits between kinds of proces
 interpreter's lock is released, so that threads run side by side.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core.caching import IndexDataCacheFile
+
+# A test for division by zero inside a loop would keep it from being vectorised.
+_FLAGS: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -17,7 +24,24 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     plain = inspect.unwrap(function)
     found: Callable[..., Any]
     try:
-        found = njit(cache=True, nogil=True, fastmath=True)(plain)
+        found = njit(cache=True, **_FLAGS)(plain)
     except RuntimeError:  # no folder to keep it in, neither beside the file nor in the home
-        found = njit(nogil=True, fastmath=True)(plain)
+        return njit(**_FLAGS)(plain)
+    kept = found._cache  # type: ignore[attr-defined]
+    # The compiler looks at the function's own file alone, and would go on using what was inlined
+    # from another one before it changed.
+    kept._cache_file = IndexDataCacheFile(
+        kept._cache_path,
+        f"{kept._impl.filename_base}.{_digest()}",
+        kept._impl.locator.get_source_stamp(),
+    )
     return found
+
+
+@cache
+def _digest() -> str:
+    """Digits that differ whenever a file of this folder does."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

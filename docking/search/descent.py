@@ -8,6 +8,8 @@ Source: Nocedal and Wright, "Numerical Optimization" (2006), sections 3.1 and 6.
 
 import math
 
+import numpy as np
+
 from docking.search.compiled import compiled
 from docking.search.energy import energy, move, neighbours, place
 
@@ -15,6 +17,8 @@ LONGEST = 2.0
 """Longest step, angstrom in the mean: a longer one leaves the pose it started from."""
 MARGIN = 1.5
 """How far an atom may move before its list of neighbours is made anew, angstrom."""
+HOPE = np.array([np.inf, np.inf, np.inf, np.inf, 7.0, 5.0, 4.0, 3.0, 2.3, 1.8, 1.4, 1.0, 0.8, 0.6])
+"""What is still gained from each iteration on in 19 of 20 descents that end low, kcal/mol."""
 _ARMIJO = 1e-4
 _ROUNDS = 3
 _TRIALS = 8
@@ -31,7 +35,7 @@ def start_anew(H):
 
 
 @compiled
-def descend(maps, body, c, state, room, exact, iterations, tolerance):
+def descend(maps, body, c, state, room, exact, iterations, tolerance, ceiling):
     """Follow the energy downhill; ``state`` is overwritten by the minimum.
 
     Args:
@@ -43,6 +47,7 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
         exact: Which energy (``energy``).
         iterations: Most steps.
         tolerance: Stop when two steps in a row gain less than this, kcal/mol.
+        ceiling: Stop where a minimum below this is no longer to be expected, kcal/mol.
 
     Returns:
         The energy of the minimum, and how many energies were computed.
@@ -57,7 +62,9 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance):
         g[i] *= scale[i]
     fresh = start_anew(H)
     small = 0
-    for _ in range(iterations):
+    for iteration in range(iterations):
+        if e - HOPE[min(iteration, HOPE.shape[0] - 1)] > ceiling:
+            break
         slope = 0.0
         size = 0.0
         for i in range(n):
@@ -152,7 +159,9 @@ def descend_all(
             positions[i] = room.x
             if not neighbours(maps, room.x, MARGIN, room.starts, room.lists):
                 break
-            energies[i], _used = descend(maps, body, c, state, room, True, iterations, 1e-3)
+            energies[i], _used = descend(
+                maps, body, c, state, room, True, iterations, 1e-3, math.inf
+            )
             place(body, c, state, room.x, room.frames, room.origins, room.axes)
             farthest = 0.0
             for m in range(n):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from docking.search.compiled import compiled
+from docking.search.overlap import STRIDE, overlap
 from docking.search.pair_sum import CAP, REACH2, SLOPE, neighbours, pair_sum
 from docking.search.problem import BINS
 
@@ -155,6 +156,18 @@ def own_energy(maps, body, x, g, limit):
 
 
 @compiled
+def rough_energy(maps, body, room):
+    """What the search minimises, of the atoms at ``room.x``: maps and the ligand's own pairs."""
+    total = map_energy(maps, body, room.x, room.g)
+    if body.pairs.shape[0] > 0:
+        if room.x.shape[0] <= STRIDE:
+            total += overlap(body.own, room.packed, room.x, room.g)
+        else:
+            total += own_energy(maps, body, room.x, room.g, CAP)
+    return total
+
+
+@compiled
 def gather(body, x, g, origins, axes, force, torque, slope):
     """Gradient ``slope (6 + t)`` in the degrees of freedom from that in the positions."""
     count = body.parents.shape[0]
@@ -209,8 +222,7 @@ def energy(maps, body, c, state, room, exact, slope):
         total = pair_sum(maps, body, room.x, room.g, room.starts, room.lists)
         total += own_energy(maps, body, room.x, room.g, CAP)
     else:
-        total = map_energy(maps, body, room.x, room.g)
-        total += own_energy(maps, body, room.x, room.g, 10.0)
+        total = rough_energy(maps, body, room)
     gather(body, room.x, room.g, room.origins, room.axes, room.force, room.torque, slope)
     return total + body.penalty[c]
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +19,8 @@ from docking.search.descent import descend_all
 from docking.search.problem import Body, Maps
 from docking.search.room import workspace
 
-MAX_STEPS = 4000  # a chain's length stops growing here, at some 40 torsions
+MAX_STEPS = 2400  # a chain's length stops growing here, at some 20 torsions
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Budget:
     Args:
         chains: Independent starts.
         trials: Random poses each start is the best of.
-        steps: Changes each chain tries.
+        steps: Changes each chain tries in the first round.
+        rounds: After each round but the last, the better half of the chains goes on for twice as
+            many changes.
         iterations: Most steps of a descent inside a chain.
         patience: Changes without a gain after which a chain goes back to its best minimum.
         kept: Distinct minima each chain hands on.
@@ -41,6 +45,7 @@ class Budget:
     chains: int
     trials: int
     steps: int
+    rounds: int
     iterations: int
     patience: int
     kept: int
@@ -57,11 +62,11 @@ class Budget:
         if not effort > 0:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
-            return cls(max(2, round(200 * effort)), 2, 0, 15, 1, 1, 12)
+            return cls(max(2, round(200 * effort)), 2, 0, 1, 15, 1, 1, 12)
         steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
         # Longer chains find more than more chains, so a small effort keeps some of both.
-        chains, length = max(2, round(32 * effort**0.5)), effort**0.5
-        return cls(chains, 16, max(1, round(steps * length)), 20, 50, 10, 30)
+        chains, length = max(2, round(64 * effort**0.5)), effort**0.5
+        return cls(chains, 16, max(1, round(steps * length / _ROUNDS)), _ROUNDS, 20, 50, 10, 30)
 
 
 @dataclass
@@ -90,44 +95,73 @@ def chain_seeds(seed: int, count: int, salt: str = "") -> ndarray:
     )
 
 
+class Chains(NamedTuple):
+    """What the chains of a search have found; ``k`` minima of each at most.
+
+    Attributes:
+        energies: ``(chains, k)``, kcal/mol.
+        conformers: ``(chains, k)``.
+        states: ``(chains, k, dof + 1)``.
+        positions: ``(chains, k, n, 3)``.
+        found: How many minima, and how many energies were computed, ``(chains, 2)``.
+    """
+
+    energies: ndarray
+    conformers: ndarray
+    states: ndarray
+    positions: ndarray
+    found: ndarray
+
+    @classmethod
+    def empty(cls, body: Body, budget: Budget) -> "Chains":
+        """Room for the chains of a budget."""
+        shape = (budget.chains, budget.kept)
+        return cls(
+            np.full(shape, np.inf),
+            np.zeros(shape, dtype=np.int64),
+            np.zeros((*shape, len(body.scale) + 1)),
+            np.zeros((*shape, len(body.kinds), 3)),
+            np.zeros((budget.chains, 2), dtype=np.int64),
+        )
+
+    def better_half(self, alive: Int[ndarray, " a"]) -> Int[ndarray, " h"]:
+        """The chains to go on with: by their best minimum, twins of a better chain last."""
+        best = self.energies[alive].argmin(1)
+        order = np.argsort(self.energies[alive, best], kind="stable")
+        alive, x = alive[order], self.positions[alive, best][order]
+        own, twins = [0], []
+        for place in range(1, len(alive)):
+            apart = ((x[own] - x[place]) ** 2).sum(-1).mean(-1)
+            (own if apart.min() > 1.0 else twins).append(place)
+        return np.sort(alive[[*own, *twins][: max(1, len(alive) // 2)]])
+
+    def minima(self) -> "Minima":
+        """All minima, best first."""
+        filled = np.arange(self.energies.shape[1]) < self.found[:, :1]
+        order = np.argsort(self.energies[filled], kind="stable")
+        parts = (self.energies, self.conformers, self.states, self.positions)
+        return Minima(*(part[filled][order] for part in parts), int(self.found[:, 1].sum()))
+
+
 def search(maps: Maps, body: Body, budget: Budget, *, seed: int = 0, threads: int = 1) -> Minima:
     """Run all chains and join what they found, best first."""
     seeds = chain_seeds(seed, budget.chains)
-    shape = (budget.chains, budget.kept)
-    energies, chosen = np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    states = np.zeros((*shape, len(body.scale) + 1))
-    positions = np.zeros((*shape, len(body.kinds), 3))
-    found = np.zeros((budget.chains, 2), dtype=np.int64)
-    lengths = (budget.trials, budget.steps, budget.iterations, budget.patience)
+    chains = Chains.empty(body, budget)
+    alive = np.arange(budget.chains)
+    trials, steps = budget.trials, budget.steps
+    for turn in range(budget.rounds):
+        if turn:
+            alive, trials, steps = chains.better_half(alive), 0, 2 * steps
+        lengths = (trials, steps, budget.iterations, budget.patience)
+        side = max(1, min(threads, len(alive)))
 
-    def lead(first: int) -> None:
-        # One call for all chains of a thread: handing the arrays over costs as much as a descent.
-        run_chains(
-            maps,
-            body,
-            first,
-            threads,
-            seeds,
-            lengths,
-            workspace(maps, body),
-            energies,
-            chosen,
-            states,
-            positions,
-            found,
-        )
+        def lead(first: int, alive=alive, lengths=lengths, side=side) -> None:
+            # One call for all chains of a thread: handing over arrays costs as much as a descent.
+            room = workspace(maps, body)
+            run_chains(maps, body, alive, first, side, seeds, lengths, room, chains)
 
-    threads = max(1, min(threads, budget.chains))
-    side_by_side(lead, threads)
-    filled = np.arange(budget.kept) < found[:, :1]
-    order = np.argsort(energies[filled], kind="stable")
-    return Minima(
-        energies[filled][order],
-        chosen[filled][order],
-        states[filled][order],
-        positions[filled][order],
-        int(found[:, 1].sum()),
-    )
+        side_by_side(lead, side)
+    return chains.minima()
 
 
 def side_by_side(task: Callable[[int], None], threads: int) -> None:

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from docking.ligand import Ligand
 from docking.pocket_map import PocketField
+from docking.search.overlap import OwnPairs, own_pairs
 from docking.search.tables import BINS, pair_table
 from docking.terms import VINA, ScoringFunction
 from docking.vina_table import cap
@@ -59,6 +60,7 @@ class Body(NamedTuple):
             its place in the conformer.
         axis: Unit vector of the bond each body hangs on, ``(conformers, b, 3)``.
         pairs: Atom pairs whose distance torsions change, ``(p, 2)``.
+        own: The same pairs for ``overlap``.
         scale: Step of each degree of freedom that moves the atoms one angstrom in the mean.
         penalty: Energy added to each conformer, kcal/mol.
     """
@@ -71,6 +73,7 @@ class Body(NamedTuple):
     offset: ndarray
     axis: ndarray
     pairs: ndarray
+    own: OwnPairs
     scale: ndarray
     penalty: ndarray
 
@@ -125,6 +128,7 @@ def flexible(
     penalty: Float[ndarray, " c"],
     *,
     rigid: bool = False,
+    function: ScoringFunction = VINA,
 ) -> Flexible:
     """Lay a ligand out for the search.
 
@@ -134,6 +138,7 @@ def flexible(
         conformers: Coordinates of all atoms; bond lengths, angles and rings stay as they are.
         penalty: Energy added to every pose of each conformer, kcal/mol.
         rigid: Hold all torsions.
+        function: Constants of the ligand's own pairs.
 
     Raises:
         InputError: If the pocket has no map for an atom type.
@@ -174,6 +179,7 @@ def flexible(
         _real(offset),
         _real(axis),
         _whole(pairs),
+        own_pairs(ligand.vina_type[order], pairs, function),
         _real(_scale(x[0, order], fragments[order], parents, origin[0], axis[0])),
         _real(penalty),
     )

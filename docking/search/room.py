@@ -27,6 +27,7 @@ class Room(NamedTuple):
     hessian: ndarray
     vectors: ndarray
     states: ndarray
+    packed: ndarray
 
 
 def workspace(maps: Maps, body: Body) -> Room:
@@ -46,4 +47,5 @@ def workspace(maps: Maps, body: Body) -> Room:
         np.zeros((dof, dof)),
         np.zeros((5, dof)),
         np.zeros((4, dof + 1)),
+        body.own.packed.copy(),
     )
