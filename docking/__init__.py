@@ -6,13 +6,21 @@ from typing import Any
 # Public name -> module that holds it; imported on first use, so that `import docking` stays light.
 _PUBLIC = {
     "Box": "box",
+    "Complexes": "complexes",
     "DockingResult": "result",
+    "EsfFields": "learned.esf",
+    "Example": "complexes",
     "Ligand": "ligand",
+    "LigandNet": "learned.reference_net",
     "PhysicsModel": "model",
     "PocketField": "pocket_map",
     "Pose": "result",
     "Receptor": "molecule",
+    "ReceptorNet": "learned.reference_net",
+    "RotationLikelihood": "learned.losses",
+    "ScoreFit": "learned.fit",
     "Symmetry": "symmetry",
+    "TranslationLikelihood": "learned.losses",
     "load_model": "model",
     "vina_energy": "physics",
 }

@@ -19,7 +19,7 @@ from docking.search.descent import descend_all
 from docking.search.problem import Body, Maps
 from docking.search.room import workspace
 
-MAX_STEPS = 2400  # a chain's length stops growing here, at some 20 torsions
+MAX_STEPS = 2000  # a chain's length stops growing here, at some 25 torsions
 _ROUNDS = 3
 
 
@@ -63,9 +63,9 @@ class Budget:
             raise ValueError(f"effort must be positive, got {effort}")
         if torsions == 0:
             return cls(max(2, round(200 * effort)), 2, 0, 1, 15, 1, 1, 12)
-        steps = min(120 + 10 * atoms + 80 * torsions, MAX_STEPS)
+        steps = min(100 + 5 * atoms + 60 * torsions, MAX_STEPS)
         # Longer chains find more than more chains, so a small effort keeps some of both.
-        chains, length = max(2, round(64 * effort**0.5)), effort**0.5
+        chains, length = max(2, round(48 * effort**0.5)), effort**0.5
         return cls(chains, 16, max(1, round(steps * length / _ROUNDS)), _ROUNDS, 20, 50, 10, 30)
 
 

@@ -1,0 +1,1 @@
+"""Scalar fields whose coefficients are learned, and how they are trained."""
