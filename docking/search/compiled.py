@@ -32,16 +32,16 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     # from another one before it changed.
     kept._cache_file = IndexDataCacheFile(
         kept._cache_path,
-        f"{kept._impl.filename_base}.{_digest()}",
+        f"{kept._impl.filename_base}.{_digest(Path(inspect.getfile(plain)).parent)}",
         kept._impl.locator.get_source_stamp(),
     )
     return found
 
 
 @cache
-def _digest() -> str:
-    """Digits that differ whenever a file of this folder does."""
+def _digest(folder: Path) -> str:
+    """Digits that differ whenever a source file of a folder does."""
     digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
+    for file in sorted(folder.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
