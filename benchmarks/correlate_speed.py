@@ -2,7 +2,9 @@
 
 Single-thread CPU time, contenders interleaved, minimum of ``--rounds``. The translational step is
 everything a rotation costs once receptor and ligand are given: ligand spectrum, contraction over
-channels, inverse transform of the whole box, arg max. The rotational step is compared with the
+channels, inverse transform of the whole box, arg max. Its parts are the same compiled code called
+by itself; what is left of the whole, orbits of rotations and copies, is the last part. The
+rotational step is compared with the
 same expansion done unfolded, as ``inv(G) @ (C @ A)`` with dense matrices for every emitter.
 """
 
@@ -20,6 +22,7 @@ import scipy
 import torch
 from scipy.fft import irfftn
 
+from docking import inverse
 from docking.basis import GaussianShells
 from docking.correlate import ReceptorSpectrum, correlate_translations
 from docking.expansion import SphericalWaves, expand
@@ -27,6 +30,8 @@ from docking.grid import Grid
 from docking.rotation import cubic_grid, hopf_grid
 from docking.rotational import EulerGrid, correlate_rotations, synthesize
 from docking.scalar_field import ScalarField
+from docking.search.compiled import compiled
+from docking.spectrum import LANES, LaneSpectra
 
 BOX, SPACING, K_MAX, CHANNELS, WINDOW = 40, 1.0, 2.5, 5, 4.0
 LIGAND_ATOMS, RESIDUES = 28, 150
@@ -74,30 +79,120 @@ def bare_transforms(fftw: bool) -> dict[str, tuple[Callable[[], object], int]]:
     return tasks
 
 
+@compiled
+def contraction(receptor, slot, sign, ligand, plan, room, lanes):
+    """The products of all wave vectors, one row of lines after another as the search does."""
+    side = plan.rows.shape[0]
+    for start in range(0, slot.shape[0], inverse.TURNS):
+        for y in range(side):
+            for z in range(0, side // 2 + 1, inverse.COLUMNS):
+                columns = plan.rows[y, side // 2 + 1] - plan.rows[y, side // 2] - z
+                columns = min(inverse.COLUMNS, columns)
+                if columns > 0:
+                    for t in range(start, min(start + inverse.TURNS, slot.shape[0])):
+                        inverse.products(
+                            receptor, slot[t], sign[t], ligand, plan, room, y, z, columns, lanes
+                        )
+
+
+@compiled
+def first_sums(plan, room, lanes, turns):
+    """Sums over k_x of all lines that hold a wave vector."""
+    side = plan.rows.shape[0]
+    for t in range(turns):
+        for y in range(side):
+            for z in range(0, side // 2 + 1, inverse.COLUMNS):
+                columns = plan.rows[y, side // 2 + 1] - plan.rows[y, side // 2] - z
+                columns = min(inverse.COLUMNS, columns)
+                if columns > 0:
+                    row = z // inverse.COLUMNS * side + y
+                    middle = room.middle[t % inverse.TURNS]
+                    inverse.line(room.line, 0, plan, room, middle, row, columns * lanes)
+
+
+@compiled
+def second_sums(plan, room, lanes, turns):
+    """Sums over k_y, and their turning for the last pass."""
+    side = plan.rows.shape[0]
+    for t in range(turns):
+        for x in range(room.volume.shape[0]):
+            for z in range(0, side // 2 + 1, inverse.COLUMNS):
+                columns = min(inverse.COLUMNS, side // 2 + 1 - z)
+                middle = room.middle[t % inverse.TURNS, x]
+                row = z // inverse.COLUMNS * side
+                inverse.line(middle, row, plan, room, room.plane, 0, columns * lanes)
+                inverse.turn(room, z, columns, lanes)
+
+
+@compiled
+def last_sums(plan, room, lanes, turns, locate):
+    """Sums over k_z with the largest value of every line and, if asked, of every map."""
+    best = np.zeros((turns, lanes), room.top.dtype)
+    place = np.zeros((turns, lanes, 3), np.int64)
+    for t in range(turns):
+        for x in range(room.volume.shape[0]):
+            for y in range(0, room.volume.shape[0], inverse.COLUMNS):
+                lines = min(inverse.COLUMNS, room.volume.shape[0] - y)
+                deep = room.deep[y // inverse.COLUMNS]
+                top = inverse.peaks(deep, plan, room, lines * lanes)
+                if locate:
+                    inverse.better(top, room, x, y, lines, lanes, best[t], place[t])
+    return best, place
+
+
+def parts(
+    receptor: ReceptorSpectrum, ligand: ScalarField, rotations: torch.Tensor
+) -> dict[str, tuple[Callable[[], object], int]]:
+    """The translational step cut in pieces, for ``LANES`` orbits of 24, as (task, maps)."""
+    spectra = LaneSpectra(ligand.coefficients, ligand.positions, ligand.basis, receptor.sphere)
+    slot, sign = (t.numpy() for t in receptor.sphere.turned_rows)
+    sign, turns = sign.astype(np.float32), len(slot)
+    plan = inverse.Plan.of(receptor.sphere, None, np.dtype(np.float32))
+    room = inverse.Room.of(plan)
+    some = rotations[:LANES]
+    pair = (receptor.pairs, slot, sign, spectra(some), plan, room, LANES)
+    inverse.search(*pair)  # so that work arrays hold what they hold in a search
+    tasks = {
+        "ligand spectrum": lambda: spectra(some),
+        "contraction": lambda: contraction(*pair),
+        "sums over k_x": lambda: first_sums(plan, room, LANES, turns),
+        "sums over k_y": lambda: second_sums(plan, room, LANES, turns),
+        "sums over k_z and maxima of lines": lambda: last_sums(plan, room, LANES, turns, False),
+        "the same and places of maxima": lambda: last_sums(plan, room, LANES, turns, True),
+    }
+    return {name: (task, turns * LANES) for name, task in tasks.items()}
+
+
 def translational(rotations: int, rounds: int, fftw: bool) -> dict[str, object]:
     receptor = ReceptorSpectrum(random_field(RESIDUES, 6.0, 0), Grid(BOX, SPACING), K_MAX)
     ligand = random_field(LIGAND_ATOMS, 3.0, 1)
-    _ = receptor.turned
     cubic = cubic_grid(rotations).float()
     hopf = hopf_grid(1).float()
-    tasks = {name: (task, maps) for name, (task, maps) in bare_transforms(fftw).items()}
-    kinds = ["matrix", "fft"] + ["fftw"] * fftw
-    for kind in kinds:
-        tasks[f"box, {kind}"] = (
-            lambda kind=kind: correlate_translations(receptor, ligand, cubic, transform=kind),
-            len(cubic),
+    kinds = {
+        "box, compiled": (cubic, {}),
+        "box, compiled, Hopf grid": (hopf, {}),
+        "window, compiled": (cubic, {"window": WINDOW}),
+        "box, matrix": (cubic, {"transform": "matrix"}),
+    }
+    tasks = bare_transforms(fftw) | {
+        name: (
+            lambda grid=grid, options=options: correlate_translations(
+                receptor, ligand, grid, **options
+            ),
+            len(grid),
         )
-    tasks["box, matrix, Hopf grid"] = (
-        lambda: correlate_translations(receptor, ligand, hopf),
-        len(hopf),
-    )
-    tasks["window, matrix"] = (
-        lambda: correlate_translations(receptor, ligand, cubic, window=WINDOW),
-        len(cubic),
-    )
-    seconds = interleaved({name: task for name, (task, _) in tasks.items()}, rounds)
-    per_map = {name: 1e3 * seconds[name] / count for name, (_, count) in tasks.items()}
+        for name, (grid, options) in kinds.items()
+    }
+    pieces = parts(receptor, ligand, cubic)
+    both = tasks | pieces
+    seconds = interleaved({name: task for name, (task, _) in both.items()}, rounds)
+    per_map = {name: 1e3 * seconds[name] / count for name, (_, count) in both.items()}
     bare = min(per_map["scipy, one"], per_map["scipy, batch"])
+    split = {name: per_map[name] for name in pieces}
+    split["places of maxima"] = (
+        split.pop("the same and places of maxima") - split["sums over k_z and maxima of lines"]
+    )
+    split["all else"] = per_map["box, compiled"] - sum(split.values())
     side = 2 * int(WINDOW / SPACING) + 1
     rates = {
         name: {
@@ -105,13 +200,14 @@ def translational(rotations: int, rounds: int, fftw: bool) -> dict[str, object]:
             "full_box_per_s": None if "window" in name else BOX**3 / per_map[name] * 1e3,
             "in_window_per_s": side**3 / per_map[name] * 1e3,
         }
-        for name in per_map
-        if name.startswith(("box", "window"))
+        for name in kinds
     }
     return {
         "rotations": len(cubic),
-        "ms_per_rotation": per_map,
-        "over_bare_scipy": {name: per_map[name] / bare for name in rates},
+        "ms_per_rotation": {name: per_map[name] for name in tasks},
+        "over_bare_scipy": {name: per_map[name] / bare for name in kinds},
+        "ms_of_parts_of_box_compiled": split,
+        "parts_over_bare_scipy": {name: time / bare for name, time in split.items()},
         "poses_per_second": rates,
     }
 
@@ -166,7 +262,9 @@ def main(args: list[str] | None = None) -> dict[str, object]:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--rotations", type=int, default=1992, help="size of the rotation grid")
     parser.add_argument("--rounds", type=int, default=10, help="repetitions; the minimum counts")
-    parser.add_argument("--fftw", action="store_true", help="also time FFTW (needs pyfftw, GPL)")
+    parser.add_argument(
+        "--fftw", action="store_true", help="also time FFTW's bare transform (needs pyfftw)"
+    )
     parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     parser.add_argument("--out", type=Path, help="result file")
     given = parser.parse_args(args)

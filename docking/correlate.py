@@ -2,28 +2,29 @@
 
 ``score(R, t) = sum_c integral of receptor_c(x) * ligand_c(R^-1 (x - t)) dx``; higher is better.
 
-``correlate_translations`` lives here, ``correlate_rotations`` in ``docking.rotational``. One thing,
-longer than 300 lines: the inverse transforms to choose from belong to this one step.
+``correlate_rotations`` lives in ``docking.rotational``.
 
 Sources: Katchalski-Katzir et al., PNAS 89 (1992) 2195, for the correlation theorem; Jing, Jaakkola
 & Berger, ICLR 2024, arXiv:2312.04323, section 3.3, for fields of many channels.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from docking.grid import Grid, HalfSphere
+from docking.inverse import Plan, Room, search
 from docking.rotation import RigidMotion, cubic_orbits, cubic_rotations
 from docking.rotational import RotationScores, correlate_rotations
 from docking.scalar_field import ScalarField
-from docking.spectrum import Scratch
+from docking.spectrum import LANES, LaneSpectra, Scratch
 
 __all__ = [
     "ReceptorSpectrum",
@@ -34,9 +35,7 @@ __all__ = [
     "translation_maps",
 ]
 
-Transform = Literal["matrix", "fft", "fftw"]
-BASES = 8  # orbits whose spectra are held at once
-TURNS = 2  # maps transformed at once; their intermediates fill a core's second-level cache
+Transform = Literal["compiled", "matrix"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +76,15 @@ class ReceptorSpectrum:
         imag = imag * sign[:, valid, None].to(imag)
         columns = torch.stack([torch.cat([real, imag], -1), torch.cat([imag, -real], -1)], dim=1)
         return (columns.flatten(0, 1).permute(1, 2, 0) * self.grid.k_step**3).contiguous()
+
+    @cached_property
+    def pairs(self) -> Float[np.ndarray, "slots parts"]:
+        """Spectrum by slot times the volume element; real and imaginary parts by channel."""
+        channels = self.field.channels
+        parts = self.slots.detach().cpu().unflatten(1, (2, channels)).mT.flatten(1)
+        # Compiled code takes two channels at a time.
+        parts = torch.nn.functional.pad(parts, (0, 2 * (channels % 2)))
+        return (parts * self.grid.k_step**3).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +139,7 @@ def correlate_translations(
     rotations: Float[Tensor, "r 3 3"],
     *,
     window: float | None = None,
-    transform: Transform = "matrix",
+    transform: Transform | None = None,
 ) -> TranslationScores:
     """Find the best translation of every rotation by exhaustive correlation.
 
@@ -144,13 +152,15 @@ def correlate_translations(
         ligand: The ligand's field; it turns about its centre.
         rotations: Rotations to try.
         window: Largest shift along each axis, angstrom; None searches the whole periodic grid.
-        transform: ``"matrix"`` multiplies by the few rows of the Fourier matrix that are needed,
-            ``"fft"`` is SciPy's, ``"fftw"`` needs pyfftw (GPL).
+        transform: ``"compiled"`` runs on the processor, in as many threads as torch is set to;
+            ``"matrix"`` multiplies by rows of the Fourier matrix, on any device. Default: compiled
+            if the fields are on the CPU.
 
     Raises:
-        ValueError: If the fields have different channels or the window is negative or too wide.
+        ValueError: If the fields have different channels, the window is negative or too wide, or
+            the compiled transform is asked for elsewhere than on the CPU.
     """
-    grid, sphere = receptor.grid, receptor.sphere
+    grid, device = receptor.grid, ligand.positions.device
     if receptor.field.channels != ligand.channels:
         raise ValueError(
             f"channels must agree, got {receptor.field.channels} and {ligand.channels}"
@@ -159,44 +169,38 @@ def correlate_translations(
         raise ValueError(
             f"window must lie in [0, {grid.extent / 2 - grid.spacing:g}] angstrom, got {window}"
         )
+    if transform == "compiled" and device.type != "cpu":
+        raise ValueError(f"the compiled transform needs fields on the CPU, got {device}")
     half = None if window is None else int(window / grid.spacing + 1e-9)
+    fast = transform == "compiled" or (transform is None and device.type == "cpu")
+    find = (_Compiled if fast else _Matrix)(receptor, ligand.translated(-ligand.center), half)
     orbits = cubic_orbits(rotations)
-    centered = ligand.translated(-ligand.center)
-    scores = centered.positions.new_empty(len(rotations))
-    shifts = torch.empty(len(rotations), 3, dtype=torch.int64, device=scores.device)
-    scratch = Scratch(centered.positions)
-    inverse: Any = _INVERSES[transform](sphere, half, scratch)
+    scores = ligand.positions.new_empty(len(rotations))
+    shifts = torch.empty(len(rotations), 3, dtype=torch.int64, device=device)
     group = cubic_rotations().to(torch.int64)
-    for turns, bases, members in _batches(orbits.base_of, orbits.turn_of):
-        matrices = receptor.turned
-        if not torch.equal(turns, torch.arange(len(group))):
-            columns = torch.stack([2 * turns, 2 * turns + 1], 1).flatten()
-            matrices = matrices[:, :, columns.to(matrices.device)]
-        for start in range(0, len(bases), BASES):
-            some = slice(start, start + BASES)
-            parts = centered.spectra(sphere, orbits.base[bases[some]], scratch=scratch)
-            parts = parts.index_select(0, sphere.slot_of.to(parts.device)).mT
-            size = (len(parts), parts.shape[1], matrices.shape[2])
-            product = torch.bmm(parts, matrices, out=scratch("product", *size))
-            product = torch.view_as_complex(product.unflatten(2, (-1, 2)))
-            found = [inverse(product[:, i].T) for i in range(parts.shape[1])]
-            best, shift = (torch.stack(t) for t in zip(*found, strict=True))
-            # A map found for base g^-1 R is the map of R seen from the turned grid.
-            shift = torch.einsum("gij,bgj->bgi", group[turns], shift)
-            index = members[some].flatten().to(scores.device)
-            scores[index] = best.flatten()
-            shifts[index] = shift.flatten(0, 1).to(scores.device)
-    if half is None:
-        n = grid.points
-        shifts = (shifts + n // 2).remainder(n) - n // 2
+
+    @torch.no_grad()  # a thread has its own switch
+    def run(batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        turns, bases, members = batch
+        best, shift = find(orbits.base[bases], turns)
+        # A map found for base g^-1 R is the map of R seen from the turned grid.
+        shift = torch.einsum("gij,bgj->bgi", group[turns], shift)
+        scores[members.flatten()] = best.flatten()
+        shifts[members.flatten()] = shift.flatten(0, 1).to(device)
+
+    batches = _batches(orbits.base_of, orbits.turn_of, find.bases)
+    with ThreadPoolExecutor(torch.get_num_threads() if fast else 1) as pool:
+        list(pool.map(run, batches))
+    n = grid.points
+    shifts = (shifts + n // 2).remainder(n) - n // 2
     places = grid.shift(shifts) + scores.new_tensor(grid.center, dtype=torch.float64)
     turned_center = rotations.to(torch.float64) @ ligand.center.to(torch.float64)
     motions = RigidMotion(rotations, (places - turned_center).to(rotations))
     return TranslationScores(rotations, scores, shifts, motions)
 
 
-def _batches(base_of: Tensor, turn_of: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Group the orbits that need the same turns: (turns, bases, index of rotation[base, turn])."""
+def _batches(base_of: Tensor, turn_of: Tensor, size: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Group orbits that need the same turns: (turns, bases, index of rotation[base, turn])."""
     bases, turns = base_of.cpu().numpy(), turn_of.cpu().numpy()
     order = np.lexsort((turns, bases))
     starts = np.flatnonzero(np.r_[True, np.diff(bases[order]) != 0])
@@ -205,123 +209,89 @@ def _batches(base_of: Tensor, turn_of: Tensor) -> list[tuple[Tensor, Tensor, Ten
         alike.setdefault(turns[member].tobytes(), []).append(member)
     out = []
     for found in alike.values():
-        members = np.stack(found)
-        first, base = turns[members[0]], bases[members[:, 0]]
-        out.append((torch.from_numpy(first), torch.from_numpy(base), torch.from_numpy(members)))
+        for start in range(0, len(found), size):
+            members = np.stack(found[start : start + size])
+            first, base = (
+                torch.from_numpy(turns[members[0]]),
+                torch.from_numpy(bases[members[:, 0]]),
+            )
+            out.append((first, base, torch.from_numpy(members)))
     return out
 
 
-class _Matrix:
-    """Inverse transforms as products with the needed rows of the Fourier matrix."""
+class _Compiled:
+    """Best shifts of up to ``LANES`` bases and any turns, by compiled code."""
 
-    def __init__(self, sphere: HalfSphere, half: int | None, scratch: Scratch) -> None:
+    bases = LANES
+
+    def __init__(self, receptor: ReceptorSpectrum, ligand: ScalarField, half: int | None) -> None:
+        self.spectra = LaneSpectra(
+            ligand.coefficients, ligand.positions, ligand.basis, receptor.sphere
+        )
+        dtype = self.spectra.weights.dtype
+        self.receptor = receptor.pairs.astype(dtype)
+        slot, sign = receptor.sphere.turned_rows
+        self.slot, self.sign = slot.numpy(), sign.numpy().astype(dtype)
+        self.plan = Plan.of(receptor.sphere, half, dtype)
+        self.rooms: list[tuple[int, Room]] = []
+
+    def __call__(self, rotations: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (bases, turns) and shifts (bases, turns, 3)."""
+        ligand, count = self.spectra(rotations), len(rotations)
+        # Copies by words of 16 bytes need a multiple of four.
+        lanes = -(-count // 4) * 4
+        held, room = self.rooms.pop() if self.rooms else (lanes, Room.of(self.plan))
+        if held != lanes:
+            room.middle.fill(0)
+        chosen = turns.numpy()
+        best, place = search(
+            self.receptor, self.slot[chosen], self.sign[chosen], ligand, self.plan, room, lanes
+        )
+        self.rooms.append((lanes, room))
+        scores, shifts = torch.from_numpy(best), torch.from_numpy(place) - self.plan.origin
+        return scores[:, :count].T, shifts[:, :count].transpose(0, 1)
+
+
+class _Matrix:
+    """Best shifts by products with the needed rows of the Fourier matrix, on any device."""
+
+    bases = 8
+
+    def __init__(self, receptor: ReceptorSpectrum, ligand: ScalarField, half: int | None) -> None:
+        sphere = receptor.sphere
         n, reach = sphere.grid.points, sphere.reach
-        self.scratch, self.side, self.deep = scratch, 2 * reach + 1, reach + 1
-        self.place = sphere.compact_index.to(scratch.like.device)
+        self.sphere, self.ligand, self.turned = sphere, ligand, receptor.turned
+        self.scratch = Scratch(ligand.positions)
         self.shifts = torch.arange(n) if half is None else torch.arange(-half, half + 1)
         phase = self.shifts[:, None] * torch.arange(-reach, reach + 1)
         phase = phase.to(torch.float64) * (2 * math.pi / n)
         cos, sin = torch.cos(phase), torch.sin(phase)
         # (wave vector, part) -> (part, shift), as a right and as a left factor.
         first = torch.stack([torch.cat([cos, sin]), torch.cat([-sin, cos])]).permute(2, 0, 1)
-        self.first = first.flatten(0, 1).contiguous().to(scratch.like)
+        self.first = first.flatten(0, 1).contiguous().to(ligand.positions)
         second = torch.cat([torch.stack([cos, -sin], 2), torch.stack([sin, cos], 2)])
-        self.second = second.flatten(1).to(scratch.like)
+        self.second = second.flatten(1).to(ligand.positions)
         # Each vector off the plane k_z = 0 stands for its negative too.
         twice = torch.where(torch.arange(reach + 1) > 0, 2.0, 1.0)
         last = torch.stack([cos[:, reach:] * twice, -sin[:, reach:] * twice], 2)
-        self.last = last.flatten(1).to(scratch.like)
-        self.box: Tensor | None = None
+        self.last = last.flatten(1).to(ligand.positions)
 
-    def __call__(self, product: Tensor) -> tuple[Tensor, Tensor]:
-        side, deep, wide = self.side, self.deep, len(self.shifts)
-        if self.box is None or len(self.box) != len(product):
-            self.box = product.new_zeros(len(product), deep * side * side)
-        _words(self.box)[:, self.place] = _words(product)
-        best, index = [], []
-        for box in torch.view_as_real(self.box).split(TURNS):
-            turns, out = len(box), self.scratch
-            x = torch.mm(
-                box.view(-1, 2 * side), self.first, out=out("x", turns * deep * side, 2 * wide)
-            ).view(-1, 2 * side, wide)
-            y = torch.bmm(
-                self.second.expand(len(x), -1, -1), x, out=out("y", len(x), 2 * wide, wide)
-            ).view(turns, 2 * deep, wide * wide)
-            maps = torch.bmm(
-                self.last.expand(turns, -1, -1), y, out=out("maps", turns, wide, wide * wide)
-            )
-            value, place = _top(maps.flatten(1))
-            best.append(value)
-            index.append(place)
-        return torch.cat(best), self.shifts[_unravel(torch.cat(index), wide).flip(-1)]
-
-
-class _Fast:
-    """Inverse transforms by FFT over the whole grid."""
-
-    def __init__(self, sphere: HalfSphere, half: int | None, scratch: Scratch) -> None:
-        self.points, self.half = sphere.grid.points, half
-        self.place = sphere.spectrum_index
-        self.box: Tensor | None = None
-
-    def irfftn(self, spectrum: np.ndarray) -> np.ndarray:
-        """Unscaled inverse real transform over the last three axes."""
-        from scipy.fft import irfftn
-
-        n = self.points
-        return irfftn(spectrum, s=(n, n, n), axes=(1, 2, 3), norm="forward")
-
-    def __call__(self, product: Tensor) -> tuple[Tensor, Tensor]:
-        n, deep = self.points, self.points // 2 + 1
-        if self.box is None or len(self.box) != len(product):
-            self.box = product.new_zeros(len(product), n * n * deep)
-        _words(self.box)[:, self.place] = _words(product)
-        best, index = [], []
-        wide = n if self.half is None else 2 * self.half + 1
-        for box in self.box.split(TURNS):
-            maps = torch.from_numpy(self.irfftn(box.view(-1, n, n, deep).numpy()))
-            if self.half is not None:
-                maps = maps.roll((self.half,) * 3, (1, 2, 3))[:, :wide, :wide, :wide]
-            value, place = _top(maps.flatten(1))
-            best.append(value)
-            index.append(place)
-        return torch.cat(best), _unravel(torch.cat(index), wide) - (self.half or 0)
-
-
-class _Fftw(_Fast):
-    """The same by FFTW."""
-
-    def irfftn(self, spectrum: np.ndarray) -> np.ndarray:
-        """Unscaled inverse real transform over the last three axes."""
-        try:
-            from pyfftw.interfaces import cache
-            from pyfftw.interfaces.scipy_fft import irfftn
-        except ImportError as error:
-            raise ImportError('transform="fftw" needs the package pyfftw') from error
-        cache.enable()
-        n = self.points
-        return irfftn(
-            spectrum, s=(n, n, n), axes=(1, 2, 3), norm="forward", planner_effort="FFTW_MEASURE"
-        )
-
-
-_INVERSES = {"matrix": _Matrix, "fft": _Fast, "fftw": _Fftw}
-
-
-def _words(t: Tensor) -> Tensor:
-    """The same memory as real words of the size of a complex number, which are moved faster."""
-    return t.view(torch.float64) if t.dtype == torch.complex64 else t
-
-
-def _top(maps: Float[Tensor, "r n"]) -> tuple[Tensor, Tensor]:
-    """Largest value of each row and its place."""
-    if maps.device.type != "cpu":
-        return maps.max(1)
-    # NumPy's argmax is vectorised on every machine; torch's is ten times slower here.
-    place = torch.from_numpy(maps.numpy().argmax(1))
-    return maps.gather(1, place[:, None])[:, 0], place
-
-
-def _unravel(index: Int[Tensor, "*batch"], side: int) -> Int[Tensor, "*batch 3"]:
-    index = index.cpu()
-    return torch.stack([index // side**2, index // side % side, index % side], dim=-1)
+    def __call__(self, rotations: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (bases, turns) and shifts (bases, turns, 3)."""
+        sphere, side, wide = self.sphere, 2 * self.sphere.reach + 1, len(self.shifts)
+        parts = self.ligand.spectra(sphere, rotations, scratch=self.scratch)
+        parts = parts.index_select(0, sphere.slot_of.to(parts.device)).mT
+        columns = torch.stack([2 * turns, 2 * turns + 1], 1).flatten().to(parts.device)
+        product = torch.bmm(parts, self.turned[:, :, columns]).unflatten(2, (-1, 2))
+        found = []
+        for maps in product.unbind(1):
+            box = maps.new_zeros(len(turns), side // 2 * side * side + side * side, 2)
+            box[:, sphere.compact_index.to(box.device)] = maps.transpose(0, 1)
+            x = box.view(-1, 2 * side) @ self.first
+            y = self.second @ x.view(-1, 2 * side, wide)
+            maps = self.last @ y.view(len(turns), side + 1, wide * wide)
+            found.append(maps.flatten(1).max(1))
+        best = torch.stack([value for value, _ in found])
+        index = torch.stack([place for _, place in found]).cpu()
+        place = torch.stack([index % wide, index // wide % wide, index // wide**2], dim=-1)
+        return best, self.shifts[place]

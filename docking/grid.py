@@ -183,6 +183,21 @@ class HalfSphere:
         return (z * side + y + self.reach) * side + x + self.reach
 
     @cached_property
+    def rank(self) -> Int[Tensor, " count"]:
+        """Place of each wave vector when they are ordered by y, then x, then z."""
+        x, y, z = self.index.numpy().T
+        return torch.from_numpy(np.argsort(np.lexsort((z, x, y))))
+
+    @cached_property
+    def rows(self) -> Int[Tensor, "side side_and_one"]:
+        """Where the vectors of each y and x begin in that order; a row's last entry is its end."""
+        side = 2 * self.reach + 1
+        x, y, _ = (self.index + self.reach).numpy().T
+        ends = np.cumsum(np.bincount(y * side + x, minlength=side * side))
+        starts = np.r_[0, ends]
+        return torch.from_numpy(starts[np.arange(side)[:, None] * side + np.arange(side + 1)])
+
+    @cached_property
     def turned(self) -> tuple[Tensor, Tensor]:
         """For each rotation of the cube and slot: the slot of ±Gk, and the sign, (24, slots)."""
         side = 2 * self.reach + 1
@@ -194,3 +209,10 @@ class HalfSphere:
         sign = torch.where(image[..., 2] < 0, -1, 1)
         slot = table[(image * sign[..., None] + self.reach) @ place]
         return slot, sign
+
+    @cached_property
+    def turned_rows(self) -> tuple[Tensor, Tensor]:
+        """``turned`` of the vectors in the order of ``rows``, (24, count), slots as int32."""
+        slot, sign = self.turned
+        order = self.slot_of[torch.argsort(self.rank)]
+        return slot[:, order].to(torch.int32), sign[:, order]

@@ -4,20 +4,29 @@ Wave vectors of one length share the radial transforms, so that a shell costs on
 harmonics x channels by emitters, times emitters by phases. The angular functions are evaluated at
 the rotated wave vectors afterwards. Nothing is rotated but the wave vectors, and nothing is
 interpolated: the spectra are exact.
+
+``spectra`` is differentiable and runs anywhere; ``LaneSpectra`` is compiled for the processor, sums
+over the harmonics first, which are real, and takes phases from products of three.
 """
 
 import math
 from collections.abc import Iterator
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from docking.basis import RadialBasis
 from docking.grid import BLOCK, HalfSphere
 from docking.harmonics import degrees, real_harmonics, wigner_d
+from docking.search.compiled import compiled
 
+LANES = 16  # rotations whose spectra lie side by side: two vector registers, one cache line
+BUNCH = 8  # wave vectors of equal length handled at once by compiled code
+SPAN = BUNCH * LANES  # scalars in a row of its work arrays: all of them fit the first-level cache
 CHUNK = 1 << 19  # scalars of all work arrays: what a core's second-level cache holds
 
 
@@ -155,3 +164,122 @@ def _chunks(
             place = out[start * BLOCK :][: b * BLOCK].unflatten(0, (b, BLOCK)).permute(0, 2, 3, 1)
             torch.add(cos_even, sin_odd, out=place[:, :channels])
             torch.sub(sin_even, cos_odd, out=place[:, channels:])
+
+
+class LaneSpectra:
+    """Spectra of one field at up to ``LANES`` rotations at once, without gradients.
+
+    Args:
+        coefficients: The field's coefficients, ``(n, c, j, d)``.
+        positions: Its emitters' positions, angstrom, ``(n, 3)``.
+        basis: Its radial functions.
+        sphere: Wave vectors.
+    """
+
+    def __init__(
+        self, coefficients: Tensor, positions: Tensor, basis: RadialBasis, sphere: HalfSphere
+    ) -> None:
+        self.lmax = math.isqrt(coefficients.shape[3]) - 1
+        self.sphere, self.positions = sphere, positions.detach()
+        order, self.even = _even_first(self.lmax)
+        radial, angular = _tables(sphere, basis, self.lmax)  # type: ignore[arg-type]
+        self.angular = angular.mT.flatten(0, 1)[sphere.slot_of].to(self.positions)
+        ordered = coefficients.detach()[..., order]
+        weights = torch.einsum("sjm,ncjm->msnc", radial.to(ordered), ordered)
+        self.weights = _by_threes(weights, self.even).permute(1, 2, 3, 0).contiguous().numpy()
+        squares = (sphere.index**2).sum(1).numpy()
+        self.starts = np.searchsorted(squares, np.r_[np.unique(squares), squares[-1] + 1])
+        self.index = (sphere.index + sphere.reach).numpy()
+
+    def __call__(self, rotations: Float[Tensor, "r 3 3"]) -> Float[ndarray, " scalars"]:
+        """Spectra at no more than ``LANES`` rotations about the origin.
+
+        Returns:
+            For every vector in the order of ``sphere.rows``, channel (padded to an even number),
+            real and imaginary part: ``LANES`` scalars.
+        """
+        count, channels = len(rotations), self.weights.shape[2]
+        full = torch.cat([rotations, rotations[-1:].expand(LANES - count, -1, -1)])
+        full = full.to(self.positions)
+        back = _turns(full, self.lmax).unflatten(0, (-1, LANES))
+        shape = torch.mm(self.angular, _by_threes(back, self.even).flatten(0, 1).T)
+        steps = torch.arange(-self.sphere.reach, self.sphere.reach + 1, dtype=torch.float64)
+        places = torch.einsum("rab,nb->anr", full.double(), self.positions.double())
+        angle = steps[:, None, None] * places[:, None] * -self.sphere.grid.k_step
+        waves = torch.stack([torch.cos(angle), torch.sin(angle)], dim=3).to(self.positions)
+        parts = 2 * (channels + channels % 2)
+        out = self.angular.new_zeros(len(self.index) * parts * LANES).numpy()
+        even, place = -(-self.even // 3) * 3, self.sphere.rank.numpy()
+        tables = (shape.flatten().numpy(), waves.flatten().numpy())
+        _fill(self.weights, even, self.starts, self.index, place, *tables, count, out)
+        return out
+
+
+def _by_threes(t: Tensor, even: int) -> Tensor:
+    """Pad even harmonics and odd ones by zeros: sums take three at a time."""
+    groups = t[:even], t[even:]
+    return torch.cat([torch.cat([g, g.new_zeros(-len(g) % 3, *g.shape[1:])]) for g in groups])
+
+
+@compiled
+def _blend(weights, first, last, rows, out, width):
+    """The sum of rows ``first ... last - 1``, three at a time, times their weights."""
+    for m in range(first, last, 3):
+        a, b, c = weights[m], weights[m + 1], weights[m + 2]
+        source = rows[m * SPAN :]
+        if m == first:
+            for i in range(width):
+                out[i] = a * source[i] + b * source[i + SPAN] + c * source[i + 2 * SPAN]
+        else:
+            for i in range(width):
+                out[i] += a * source[i] + b * source[i + SPAN] + c * source[i + 2 * SPAN]
+
+
+@compiled
+def _fill(weights, even, starts, index, place, turned, waves, lanes, out):
+    """Spectra of all wave vectors, from harmonics by vector and phases by axis and step."""
+    _, atoms, channels, width = weights.shape
+    side = waves.size // (6 * atoms * LANES)
+    parts = out.size // (index.shape[0] * LANES)
+    rows = np.zeros(width * SPAN, weights.dtype)
+    sums = np.zeros((channels, 2 * SPAN), weights.dtype)
+    both = np.zeros(2 * SPAN, weights.dtype)
+    phase = np.zeros(2 * SPAN, weights.dtype)
+    for shell in range(starts.shape[0] - 1):
+        for first in range(starts[shell], starts[shell + 1], BUNCH):
+            bunch = min(BUNCH, starts[shell + 1] - first)
+            span = bunch * lanes
+            for m in range(width):
+                for v in range(bunch):
+                    source = turned[((first + v) * width + m) * LANES :]
+                    target = rows[m * SPAN + v * lanes :]
+                    for i in range(lanes):
+                        target[i] = source[i]
+            sums[:] = 0
+            for n in range(atoms):
+                for v in range(bunch):
+                    k = index[first + v]
+                    x = waves[(k[0] * atoms + n) * 2 * LANES :]
+                    y = waves[((k[1] + side) * atoms + n) * 2 * LANES :]
+                    z = waves[((k[2] + 2 * side) * atoms + n) * 2 * LANES :]
+                    target = phase[v * lanes :]
+                    for i in range(lanes):
+                        a, b = x[i], x[i + LANES]
+                        c, d = y[i], y[i + LANES]
+                        e, f = z[i], z[i + LANES]
+                        g, h = a * c - b * d, a * d + b * c
+                        target[i], target[i + SPAN] = g * e - h * f, g * f + h * e
+                for c in range(channels):
+                    scale, total = weights[shell, n, c], sums[c]
+                    _blend(scale, 0, even, rows, both, span)
+                    _blend(scale, even, width, rows, both[SPAN:], span)
+                    for i in range(span):
+                        t, u, p, q = both[i], both[i + SPAN], phase[i], phase[i + SPAN]
+                        total[i] += t * p + u * q
+                        total[i + SPAN] += t * q - u * p
+            for v in range(bunch):
+                for c in range(channels):
+                    target = out[(place[first + v] * parts + 2 * c) * LANES :]
+                    total = sums[c, v * lanes :]
+                    for i in range(lanes):
+                        target[i], target[i + LANES] = total[i], total[i + SPAN]

@@ -19,10 +19,11 @@ from docking.correlate import (
     translation_maps,
 )
 from docking.expansion import SphericalWaves, expand
-from docking.grid import Grid
+from docking.grid import Grid, HalfSphere
 from docking.rotation import cubic_grid, cubic_rotations, hopf_grid, uniform_rotations
 from docking.rotational import EulerGrid, rotation_maps
 from docking.scalar_field import ScalarField
+from docking.spectrum import LANES, LaneSpectra
 
 few = settings(deadline=None, max_examples=4)
 seeds = st.integers(0, 2**31 - 1)
@@ -124,7 +125,7 @@ def test_search_finds_the_maximum_of_the_maps_whatever_the_transform(seed, windo
         half = int(window / GRID.spacing)
         steps = torch.arange(-half, half + 1).remainder(GRID.points)
     best = maps[:, steps][:, :, steps][..., steps].flatten(1).amax(1)
-    for transform in ("matrix", "fft"):
+    for transform in ("compiled", "matrix"):
         found = correlate_translations(
             spectrum, ligand, rotations, window=window, transform=transform
         )
@@ -133,6 +134,56 @@ def test_search_finds_the_maximum_of_the_maps_whatever_the_transform(seed, windo
         torch.testing.assert_close(maps[torch.arange(len(maps)), x, y, z], best)
         assert found.shifts.abs().max() <= (GRID.points // 2 if window is None else half)
         torch.testing.assert_close(found.scores[found.best], best.max())
+
+
+@few
+@given(
+    seed=seeds,
+    points=st.integers(8, 13),
+    channels=st.integers(1, 3),
+    lmax=st.integers(0, 3),
+    count=st.sampled_from([1, 6, 18]),
+    half=st.sampled_from([None, 2]),
+)
+def test_compiled_search_is_exact_for_any_size(seed, points, channels, lmax, count, half):
+    grid = Grid(points, 1.1, CENTER)
+    receptor = draw_field(seed, CENTER, channels=channels)
+    ligand = draw_field(seed + 1, points=4, channels=channels, lmax=lmax)
+    spectrum, rotations = ReceptorSpectrum(receptor, grid), rotations_of(seed, count)
+    maps = translation_maps(spectrum, ligand, rotations)
+    window = None if half is None else half * grid.spacing
+    found = correlate_translations(spectrum, ligand, rotations, window=window)
+    steps = torch.arange(points) if half is None else torch.arange(-half, half + 1)
+    best = maps[:, steps][:, :, steps][..., steps].flatten(1).amax(1)
+    torch.testing.assert_close(found.scores, best)
+    x, y, z = found.shifts.remainder(points).T
+    torch.testing.assert_close(maps[torch.arange(count), x, y, z], best)
+
+
+@few
+@given(seed=seeds, lmax=st.integers(0, 3), count=st.integers(1, LANES))
+def test_compiled_spectra_are_the_spectra(seed, lmax, count):
+    field, rotations = draw_field(seed, lmax=lmax, channels=3), rotations_of(seed, count)
+    sphere = HalfSphere(Grid(9, 1.1), 2.3)
+    spectra = LaneSpectra(field.coefficients, field.positions, field.basis, sphere)
+    found = torch.from_numpy(spectra(rotations)).view(sphere.count, -1, 2, LANES)
+    found = found[sphere.rank, :3, :, :count].transpose(1, 2).flatten(1, 2)
+    torch.testing.assert_close(found, field.spectra(sphere, rotations)[sphere.slot_of])
+
+
+def test_threads_change_nothing():
+    receptor, ligand = draw(12)
+    spectrum, rotations = ReceptorSpectrum(receptor, GRID), rotations_of(12, 40)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = correlate_translations(spectrum, ligand, rotations)
+        torch.set_num_threads(3)
+        three = correlate_translations(spectrum, ligand, rotations)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(one.shifts, three.shifts)
+    torch.testing.assert_close(one.scores, three.scores)
 
 
 @few
@@ -299,6 +350,11 @@ def test_refuses_nonsense():
         correlate_translations(spectrum, draw_field(0, channels=1), rotation)
     with pytest.raises(ValueError, match="window must lie"):
         correlate_translations(spectrum, ligand, rotation, window=50.0)
+    elsewhere = replace(
+        ligand, coefficients=ligand.coefficients.to("meta"), positions=ligand.positions.to("meta")
+    )
+    with pytest.raises(ValueError, match="compiled transform needs fields on the CPU, got meta"):
+        correlate_translations(spectrum, elsewhere, rotation, transform="compiled")
     with pytest.raises(ValueError, match="waves must be given"):
         correlate_rotations(expand(receptor, receptor.center[None], WAVES), ligand, CENTERS)
     with pytest.raises(ValueError, match="turns must exceed"):
