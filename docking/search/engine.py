@@ -21,6 +21,7 @@ from docking.search.room import workspace
 
 MAX_STEPS = 2000  # a chain's length stops growing here, at some 25 torsions
 _ROUNDS = 3
+_TWIN = 1.0  # mean squared displacement, square angstrom, below which two chains found the same
 
 
 @dataclass(frozen=True)
@@ -129,18 +130,23 @@ class Chains(NamedTuple):
         best = self.energies[alive].argmin(1)
         order = np.argsort(self.energies[alive, best], kind="stable")
         alive, x = alive[order], self.positions[alive, best][order]
-        own, twins = [0], []
+        apart, twins = [0], list[int]()
         for place in range(1, len(alive)):
-            apart = ((x[own] - x[place]) ** 2).sum(-1).mean(-1)
-            (own if apart.min() > 1.0 else twins).append(place)
-        return np.sort(alive[[*own, *twins][: max(1, len(alive) // 2)]])
+            square = ((x[apart] - x[place]) ** 2).sum(-1).mean(-1)
+            (apart if square.min() > _TWIN else twins).append(place)
+        return np.sort(alive[[*apart, *twins][: max(1, len(alive) // 2)]])
 
     def minima(self) -> "Minima":
         """All minima, best first."""
         filled = np.arange(self.energies.shape[1]) < self.found[:, :1]
         order = np.argsort(self.energies[filled], kind="stable")
-        parts = (self.energies, self.conformers, self.states, self.positions)
-        return Minima(*(part[filled][order] for part in parts), int(self.found[:, 1].sum()))
+        return Minima(
+            self.energies[filled][order],
+            self.conformers[filled][order],
+            self.states[filled][order],
+            self.positions[filled][order],
+            int(self.found[:, 1].sum()),
+        )
 
 
 def search(maps: Maps, body: Body, budget: Budget, *, seed: int = 0, threads: int = 1) -> Minima:
