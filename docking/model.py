@@ -6,7 +6,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,14 +26,19 @@ from docking.result import DockingResult
 from docking.search.engine import Budget, Minima, distinct, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
-from docking.search.problem import Maps, flexible, search_maps
+from docking.search.problem import Body, Maps, flexible, search_maps
 from docking.symmetry import Symmetry
 from docking.terms import VINA, ScoringFunction
 from overparam.errors import InputError
 
+if TYPE_CHECKING:
+    from docking.search.batched_problem import DeviceMaps
+
 SPACING = 0.375
 """Lattice spacing of the search's maps, angstrom."""
-METHODS = ("chains", "grid")
+METHODS = ("chains", "batched", "grid")
+WIDTH = 16
+"""Chains of the batched search for each of the compiled one's, on a GPU."""
 
 
 class PhysicsModel:
@@ -42,6 +47,8 @@ class PhysicsModel:
     Args:
         function: Constants of the pair terms.
         spacing: Spacing of the maps the search reads, angstrom; final scores never use them.
+        device: Where ``method="batched"`` searches; on a GPU that is the default method. All else
+            is computed on the CPU.
 
     Raises:
         ValueError: If the spacing is not positive.
@@ -49,12 +56,19 @@ class PhysicsModel:
 
     name = "physics"
 
-    def __init__(self, function: ScoringFunction = VINA, spacing: float = SPACING) -> None:
+    def __init__(
+        self,
+        function: ScoringFunction = VINA,
+        spacing: float = SPACING,
+        device: str | torch.device = "cpu",
+    ) -> None:
         if not spacing > 0:
             raise ValueError(f"spacing must be positive, got {spacing}")
         self.function = function
         self.spacing = spacing
+        self.device = torch.device(device)
         self._maps: WeakKeyDictionary[PocketField, Maps] = WeakKeyDictionary()
+        self._device_maps: WeakKeyDictionary[PocketField, DeviceMaps] = WeakKeyDictionary()
 
     def prepare(self, receptor: Receptor, box: Box) -> PocketField:
         """Compute the maps of a pocket, to be used for any number of ligands.
@@ -130,7 +144,7 @@ class PhysicsModel:
         threads: int = 1,
         effort: float = 1.0,
         conformers: int = 4,
-        method: str = "chains",
+        method: str | None = None,
     ) -> DockingResult:
         """Search for the best poses of a ligand.
 
@@ -145,9 +159,10 @@ class PhysicsModel:
             effort: Multiplies the default number of steps.
             conformers: Most ring shapes tried; 0 takes lengths, angles and rings of the given
                 coordinates.
-            method: ``"chains"``, Monte Carlo with minimisation from scattered starts; ``"grid"``,
-                every rotation of a grid (4608 of them at effort 1, 7 degrees apart) at every
-                lattice translation, then descents: certain, and slower.
+            method: ``"chains"``, Monte Carlo with minimisation from scattered starts, compiled;
+                ``"batched"``, the same with all chains side by side on the model's device;
+                ``"grid"``, every rotation of a grid (4608 of them at effort 1, 7 degrees apart)
+                at every lattice translation, then descents: certain, and slower.
 
         Returns:
             Poses, best first. A pose's score is minus ``(inter + intra - intra of the best pose) /
@@ -158,6 +173,8 @@ class PhysicsModel:
         """
         if num_poses < 1:
             raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+        if method is None:
+            method = "chains" if self.device.type == "cpu" else "batched"
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         if conformers < 0:
@@ -182,6 +199,8 @@ class PhysicsModel:
         maps = self._search_maps(pocket)
         if method == "chains":
             minima = search(maps, problem.body, budget, seed=seed, threads=threads)
+        elif method == "batched":
+            minima = self._batched(pocket, problem.body, budget, seed)
         else:
             held = problem if rigid else flexible(ligand, pocket, coords, level, rigid=True)
             minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
@@ -234,20 +253,33 @@ class PhysicsModel:
         types = torch.as_tensor(ligand.vina_type)
         return intramolecular(x, types, pairs, function=self.function)
 
+    def _batched(self, pocket: PocketField, body: Body, budget: Budget, seed: int) -> Minima:
+        from docking.search.batched import search_batched, widened
+        from docking.search.batched_problem import DeviceMaps
+
+        if pocket not in self._device_maps:
+            self._device_maps[pocket] = DeviceMaps.of(self._search_maps(pocket), self.device)
+        width = 1 if self.device.type == "cpu" else WIDTH
+        return search_batched(self._device_maps[pocket], body, widened(budget, width), seed=seed)
+
     def _search_maps(self, pocket: PocketField) -> Maps:
         if pocket not in self._maps:
             self._maps[pocket] = search_maps(pocket, function=self.function)
         return self._maps[pocket]
 
 
-def load_model(name: str | Path = "physics") -> PhysicsModel:
+def load_model(name: str | Path = "physics", *, device: str | torch.device = "cpu") -> PhysicsModel:
     """Load a scoring model: ``physics``, or the name or path of a learned one.
+
+    Args:
+        name: Which.
+        device: Where it searches.
 
     Raises:
         InputError: If there is no such model.
     """
     if str(name) == "physics":
-        return PhysicsModel()
+        return PhysicsModel(device=device)
     if str(name) in ("esf", "hybrid"):
         raise InputError(f"model {name!r} has no trained weights yet; there is physics")
     raise InputError(f"no model {str(name)!r}; there is physics")

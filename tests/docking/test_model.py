@@ -113,6 +113,17 @@ def test_the_grid_is_exhausted(setting, rigid):
         assert apart.min() < 2.0
 
 
+@pytest.mark.parametrize("rigid", [True, False])
+def test_the_batched_search_ends_as_the_compiled_one(setting, rigid):
+    model, _, ligand, pocket = setting
+    options = {"rigid": rigid, "seed": 0, "effort": 1.0 if rigid else 0.1, "num_poses": 3}
+    one, other = (model.dock(pocket, ligand, method=m, **options) for m in ("chains", "batched"))
+    # What they return is refined and scored alike; so few changes leave the rest to luck.
+    assert other.poses[0].score >= one.poses[0].score - (0.05 if rigid else 0.5)
+    again = model.dock(pocket, ligand, method="batched", **options)
+    np.testing.assert_array_equal(other.coords, again.coords)
+
+
 def test_docking_depends_on_the_seed_and_not_on_threads(setting, docked):
     model, _, ligand, pocket = setting
     again = model.dock(pocket, ligand, num_poses=9, seed=0, effort=0.5, threads=3)
