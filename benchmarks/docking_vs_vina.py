@@ -70,17 +70,23 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args(args)
     given.results.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {}
+    file = given.results / "docking_vs_vina.json"
+    # Runs that are not asked for now stay as they were measured.
+    found: dict[str, Any] = json.loads(file.read_text())["runs"] if file.is_file() else {}
     for protocol in given.protocol:
         for split in given.split:
             found[f"{split}_{protocol}"] = run(split, protocol, given)
             # After every run: the long ones come last.
-            tables = [f"# {name}\n\n{one['table']}" for name, one in found.items()]
-            (given.results / "docking_vs_vina.md").write_text("\n".join(tables), encoding="utf-8")
-            plain = {k: {n: v for n, v in one.items() if n != "table"} for k, one in found.items()}
-            written = json.dumps({"settings": SETTINGS, "runs": plain}, indent=1) + "\n"
-            (given.results / "docking_vs_vina.json").write_text(written, encoding="utf-8")
+            publish(found, given.results)
     return 0
+
+
+def publish(runs: dict[str, Any], results: Path) -> None:
+    """Write the tables and figures of all runs."""
+    tables = [f"# {name}\n\n{one['table']}" for name, one in runs.items()]
+    (results / "docking_vs_vina.md").write_text("\n".join(tables), encoding="utf-8")
+    written = json.dumps({"settings": SETTINGS, "runs": runs}, indent=1) + "\n"
+    (results / "docking_vs_vina.json").write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":
