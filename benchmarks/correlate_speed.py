@@ -80,34 +80,25 @@ def bare_transforms(fftw: bool) -> dict[str, tuple[Callable[[], object], int]]:
 
 
 @compiled
-def contraction(receptor, slot, sign, ligand, plan, room, lanes):
-    """The products of all wave vectors, one row of lines after another as the search does."""
+def first_sums(receptor, slot, sign, ligand, plan, room, lanes, contract):
+    """The first pass's products alone or its sums alone, in the order of a search."""
     side = plan.rows.shape[0]
     for start in range(0, slot.shape[0], inverse.TURNS):
         for y in range(side):
             for z in range(0, side // 2 + 1, inverse.COLUMNS):
                 columns = plan.rows[y, side // 2 + 1] - plan.rows[y, side // 2] - z
                 columns = min(inverse.COLUMNS, columns)
-                if columns > 0:
-                    for t in range(start, min(start + inverse.TURNS, slot.shape[0])):
+                if columns <= 0:
+                    continue
+                for t in range(start, min(start + inverse.TURNS, slot.shape[0])):
+                    if contract:
                         inverse.products(
                             receptor, slot[t], sign[t], ligand, plan, room, y, z, columns, lanes
                         )
-
-
-@compiled
-def first_sums(plan, room, lanes, turns):
-    """Sums over k_x of all lines that hold a wave vector."""
-    side = plan.rows.shape[0]
-    for t in range(turns):
-        for y in range(side):
-            for z in range(0, side // 2 + 1, inverse.COLUMNS):
-                columns = plan.rows[y, side // 2 + 1] - plan.rows[y, side // 2] - z
-                columns = min(inverse.COLUMNS, columns)
-                if columns > 0:
-                    row = z // inverse.COLUMNS * side + y
-                    middle = room.middle[t % inverse.TURNS]
-                    inverse.line(room.line, 0, plan, room, middle, row, columns * lanes)
+                    else:
+                        row = z // inverse.COLUMNS * side + y
+                        middle = room.middle[t - start]
+                        inverse.line(room.line, 0, plan, room, middle, row, columns * lanes)
 
 
 @compiled
@@ -154,8 +145,8 @@ def parts(
     inverse.search(*pair)  # so that work arrays hold what they hold in a search
     tasks = {
         "ligand spectrum": lambda: spectra(some),
-        "contraction": lambda: contraction(*pair),
-        "sums over k_x": lambda: first_sums(plan, room, LANES, turns),
+        "contraction": lambda: first_sums(*pair, True),
+        "sums over k_x": lambda: first_sums(*pair, False),
         "sums over k_y": lambda: second_sums(plan, room, LANES, turns),
         "sums over k_z and maxima of lines": lambda: last_sums(plan, room, LANES, turns, False),
         "the same and places of maxima": lambda: last_sums(plan, room, LANES, turns, True),
