@@ -1,9 +1,9 @@
 """Overlap of a ligand's own atoms, all the search asks of them: eight pairs at a time.
 
 Summing all five terms over the movable pairs costs more than reading the receptor's maps. Between
-minima only their repulsion matters much; attraction within a ligand differs little from pose to
-pose. So the search counts overlap alone, and refinement, which has the last word on what is kept
-and in which order, all terms.
+minima their repulsion decides most. So the search counts overlap alone, an approximation that can
+miss a pose held together by its own contacts; refinement, which has the last word on what is kept
+and in which order, counts all terms.
 
 The sum is laid out for vector units: single precision, no branch, one root a pair. Positions,
 forces and radii lie in one array at fixed distances, which lets a compiler see that they do not
