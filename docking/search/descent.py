@@ -20,7 +20,8 @@ MARGIN = 1.5
 HOPE = np.array([np.inf, np.inf, np.inf, np.inf, 7.0, 5.0, 4.0, 3.0, 2.3, 1.8, 1.4, 1.0, 0.8, 0.6])
 """Gain still hoped for from each iteration on, kcal/mol: past it a descent is given up.
 
-Set by eye from 900 descents in three training pockets, near what 19 of 20 that ended low still gained.
+Set by eye from 900 descents in three training pockets, near what 19 of 20 that ended low still
+gained.
 """
 _ARMIJO = 1e-4
 _ROUNDS = 3
