@@ -21,7 +21,14 @@ _PUBLIC = {
     "ScoreFit": "learned.fit",
     "Symmetry": "symmetry",
     "TranslationLikelihood": "learned.losses",
-    "load_model": "model",
+    "HybridModel": "hybrid_model",
+    "HybridScore": "learned.hybrid",
+    "MinedComplexes": "mined_complexes",
+    "MoleculeNet": "learned.lean_net",
+    "PocketNet": "learned.lean_net",
+    "PoseMiner": "learned.pose_set",
+    "RankFit": "learned.rank_fit",
+    "load_model": "models",
     "vina_energy": "physics",
 }
 

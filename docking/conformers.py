@@ -23,6 +23,8 @@ RING_RMSD = 0.25
 """Difference of two ring systems' torsions, in radians of arc, below which they are alike."""
 _SMALLEST = 5  # a ring of four or fewer has no second shape worth a search
 _ATTEMPTS = 40
+_WORK = 2.5e7  # full embeddings times cubed atoms after which no more are made: some five seconds
+_LATE = 5  # failures from this kind on, in RDKit's order, cost as much as a success
 
 
 class Conformers(NamedTuple):
@@ -116,13 +118,33 @@ def _embed(ligand: Ligand, count: int, seed: int) -> tuple[Float[ndarray, "c n 3
             params.numThreads = 1
             params.maxIterations = _ATTEMPTS
             params.useSmallRingTorsions = True
-            ids = list(rdDistGeom.EmbedMultipleConfs(mol, count, params))
-            if not ids:
+            params.trackFailures = True
+            x = _shapes(mol, count, params)
+            if not x:
                 params.useRandomCoords = True
-                ids = list(rdDistGeom.EmbedMultipleConfs(mol, count, params))
-                if ids:
+                x = _shapes(mol, count, params)
+                if x:
                     warnings.append("embedded from random coordinates: an unusual molecule")
         except (RuntimeError, ValueError):
-            ids = []
-    x = [mol.GetConformer(index).GetPositions()[: len(ligand)] for index in ids]
-    return np.array(x, dtype=np.float64).reshape(-1, len(ligand), 3), warnings
+            x = []
+    return np.array([y[: len(ligand)] for y in x], dtype=np.float64).reshape(
+        -1, len(ligand), 3
+    ), warnings
+
+
+def _shapes(mol: Any, count: int, params: Any) -> list[ndarray]:
+    """Embed one conformer after another; a molecule that costs too much gets fewer."""
+    from rdkit.Chem import rdDistGeom
+
+    found, work, seed = [], 0.0, params.randomSeed
+    for number in range(1, count + 1):
+        # What RDKit does in one call for several conformers.
+        params.randomSeed = seed * number
+        index = rdDistGeom.EmbedMolecule(mol, params)
+        work += (1 + sum(list(params.GetFailureCounts())[_LATE:])) * mol.GetNumAtoms() ** 3
+        if index >= 0:
+            found.append(mol.GetConformer(index).GetPositions())
+        if work > _WORK:
+            break
+    params.randomSeed = seed
+    return found

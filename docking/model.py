@@ -5,7 +5,6 @@
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -21,8 +20,8 @@ from docking.ligand import Ligand
 from docking.molecule import Receptor
 from docking.physics import ATOM_CAP, intermolecular, intramolecular
 from docking.pocket_map import PocketField
-from docking.ranking import APART, ranked, spread
-from docking.result import DockingResult
+from docking.ranking import APART, best_apart, ranked, spread
+from docking.result import DockingResult, Pose
 from docking.search.engine import Budget, Minima, distinct, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
@@ -55,6 +54,8 @@ class PhysicsModel:
     """
 
     name = "physics"
+    candidates = 0
+    """Minima ranked by the score itself, beyond those asked for."""
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class PhysicsModel:
         Raises:
             ValueError: If the shape does not fit or a coordinate is not finite.
         """
-        x, given = _poses(ligand, coords)
+        x, given = given_poses(ligand, coords)
         divisor = self.function.torsion_divisor(ligand.num_torsions)
         score = -self._inter(pocket, ligand, x.reshape(-1, len(ligand), 3)) / divisor
         score = score.reshape(x.shape[:-2])
@@ -118,7 +119,14 @@ class PhysicsModel:
         Returns:
             The minima and their scores, in the order given.
         """
-        x = _poses(ligand, coords)[0].detach().cpu().double().numpy().reshape(-1, len(ligand), 3)
+        x = (
+            given_poses(ligand, coords)[0]
+            .detach()
+            .cpu()
+            .double()
+            .numpy()
+            .reshape(-1, len(ligand), 3)
+        )
         maps = self._search_maps(pocket)
         minimised = []
         for pose in x:
@@ -207,22 +215,16 @@ class PhysicsModel:
         # Neighbours of the best for its sake, and minima far enough apart to be reported.
         close = distinct(minima, 0.5, budget.refined // 4)
         symmetry = Symmetry.of(ligand.mol)
-        far = spread(minima, problem, symmetry, APART, max(budget.refined, num_poses))
+        wanted = max(budget.refined, num_poses, self.candidates)
+        far = spread(minima, problem, symmetry, APART, wanted)
         chosen = np.union1d(close, far)
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
-        some = spread(refined, problem, symmetry, APART, num_poses)
+        some = spread(refined, problem, symmetry, APART, max(num_poses, self.candidates))
         poses = whole(problem, maps, refined.conformers[some], refined.states[some])
-        x = torch.as_tensor(poses)
         return DockingResult(
             ligand=ligand,
-            poses=ranked(
-                poses,
-                self._inter(pocket, ligand, x).numpy(),
-                self._intra(ligand, x).numpy(),
-                refined.conformers[some],
-                self.function.torsion_divisor(ligand.num_torsions),
-                symmetry,
-                num_poses,
+            poses=self._ranked(
+                pocket, ligand, poses, refined.conformers[some], symmetry, num_poses
             ),
             model=self.name,
             seed=seed,
@@ -235,6 +237,25 @@ class PhysicsModel:
         from docking.screen import screen
 
         return screen(self, pocket, library, workers, **rest)
+
+    def _ranked(
+        self,
+        pocket: PocketField,
+        ligand: Ligand,
+        poses: Float[ndarray, "p n 3"],
+        conformer: ndarray,
+        symmetry: Symmetry,
+        num_poses: int,
+    ) -> list[Pose]:
+        """The best of some minima, far enough apart."""
+        x = torch.as_tensor(poses)
+        inter = self._inter(pocket, ligand, x).numpy()
+        intra = self._intra(ligand, x).numpy()
+        kept = best_apart(poses, inter + intra, symmetry, num_poses)
+        total = inter + intra - intra[kept[:1]]
+        total = total / self.function.torsion_divisor(ligand.num_torsions)
+        terms = {"inter": inter, "intra": intra, "total": total}
+        return ranked(poses, -total, kept, conformer, symmetry, terms)
 
     def _inter(
         self, pocket: PocketField, ligand: Ligand, x: Float[Tensor, "p n 3"]
@@ -268,24 +289,8 @@ class PhysicsModel:
         return self._maps[pocket]
 
 
-def load_model(name: str | Path = "physics", *, device: str | torch.device = "cpu") -> PhysicsModel:
-    """Load a scoring model: ``physics``, or the name or path of a learned one.
-
-    Args:
-        name: Which.
-        device: Where it searches.
-
-    Raises:
-        InputError: If there is no such model.
-    """
-    if str(name) == "physics":
-        return PhysicsModel(device=device)
-    if str(name) in ("esf", "hybrid"):
-        raise InputError(f"model {name!r} has no trained weights yet; there is physics")
-    raise InputError(f"no model {str(name)!r}; there is physics")
-
-
-def _poses(ligand: Ligand, coords: Any) -> tuple[Tensor, Any]:
+def given_poses(ligand: Ligand, coords: Any) -> tuple[Tensor, Any]:
+    """Poses as a tensor, and what was given: ``coords``, or the ligand's own coordinates."""
     given = ligand.coords if coords is None else coords
     if given is None:
         raise InputError(f"{ligand.name}: no 3-D coordinates to score")

@@ -1,12 +1,13 @@
 """The file a prepared pocket is kept in: tensors and plain data, with a format version."""
 
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from docking.channels import Channels
 from docking.lattice import Lattice
@@ -40,6 +41,12 @@ def write_pocket(path: Path, field: dict[str, Any]) -> None:
         "box": [corner.tolist() for corner in field["box"]],
         "receptor": [torch.as_tensor(array) for array in field["receptor"]],
     }
+    if field["learned"] is not None:
+        state["learned"] = {
+            "model": field["learned"].model,
+            "coefficients": [c.cpu() for c in field["learned"].coefficients],
+            "positions": field["learned"].positions.cpu(),
+        }
     torch.save(state, path)
 
 
@@ -70,9 +77,31 @@ def read_pocket(path: Path) -> dict[str, Any]:
             "names": tuple(state["names"]),
             "box": (low, high),
             "receptor": (positions, types),
+            "learned": _learned(state.get("learned")),
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What a learned model keeps of a receptor.
+
+    Attributes:
+        model: Fingerprint of the model; no other can use it.
+        coefficients: Of each of its fields, ``(m, channels, radial, lm)``.
+        positions: The emitters, ``(m, 3)``, angstrom.
+    """
+
+    model: str
+    coefficients: tuple[Tensor, ...]
+    positions: Tensor
+
+
+def _learned(state: dict[str, Any] | None) -> Learned | None:
+    if state is None:
+        return None
+    return Learned(state["model"], tuple(state["coefficients"]), state["positions"])
 
 
 def _channels(state: dict[str, Any] | None) -> Channels | None:

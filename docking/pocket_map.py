@@ -29,7 +29,7 @@ from docking.interpolate import (
 )
 from docking.lattice import Lattice
 from docking.molecule import Receptor
-from docking.pocket_file import read_pocket, write_pocket
+from docking.pocket_file import Learned, read_pocket, write_pocket
 from docking.radial_sums import check_size, radial_sums
 from docking.terms import VINA, ScoringFunction
 from docking.typing import VinaType
@@ -50,6 +50,7 @@ class PocketField:
         names: One name per map; the channels' names if left out.
         box: Lower and upper corner; points outside are moved to it. The lattice's by default.
         receptor: Positions and types of the receptor atoms, for exact final scores.
+        learned: What a learned model keeps of the receptor.
 
     Raises:
         ValueError: If sizes do not fit or the method is unknown.
@@ -65,6 +66,7 @@ class PocketField:
         names: tuple[str, ...] = (),
         box: tuple[np.ndarray, np.ndarray] | None = None,
         receptor: tuple[np.ndarray, np.ndarray] | None = None,
+        learned: Learned | None = None,
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -81,6 +83,7 @@ class PocketField:
         positions, types = receptor or (np.zeros((0, 3)), np.zeros(0, dtype=np.int64))
         self.receptor_positions: np.ndarray = positions
         self.receptor_types: np.ndarray = types
+        self.learned = learned
 
     @classmethod
     def build(
@@ -285,6 +288,7 @@ class PocketField:
             "names": self.names,
             "box": (self.low, self.high),
             "receptor": (self.receptor_positions, self.receptor_types),
+            "learned": self.learned,
         }
 
     def save(self, path: str | Path) -> None:

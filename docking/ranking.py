@@ -1,5 +1,7 @@
 """From minima of a search to ranked poses that differ from each other."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -26,42 +28,45 @@ def spread(
     return symmetry.cluster(x, -minima.energies[:some], cutoff, limit)
 
 
+def best_apart(
+    poses: Float[ndarray, "p n 3"], energy: Float[ndarray, " p"], symmetry: Symmetry, limit: int
+) -> Int[ndarray, " k"]:
+    """Indices of the lowest poses, each ``APART`` of symmetric RMSD from the lower ones."""
+    order = np.argsort(energy, kind="stable")
+    kept: Int[ndarray, " k"] = order[symmetry.cluster(poses[order], -energy[order], APART, limit)]
+    return kept
+
+
 def ranked(
     poses: Float[ndarray, "p n 3"],
-    inter: Float[ndarray, " p"],
-    intra: Float[ndarray, " p"],
+    score: Float[ndarray, " p"],
+    kept: Int[ndarray, " k"],
     conformer: Int[ndarray, " p"],
-    divisor: float,
     symmetry: Symmetry,
-    num_poses: int,
+    terms: Mapping[str, Float[ndarray, " p"]],
+    confidence: Float[ndarray, " p"] | None = None,
 ) -> list[Pose]:
-    """Poses by ``inter + intra``, best first, symmetric twins dropped.
+    """Poses as a result holds them.
 
     Args:
         poses: Coordinates, angstrom.
-        inter: Ligand-receptor energy of each, kcal/mol.
-        intra: The ligand's own energy.
+        score: Score of each, higher is better.
+        kept: Which to keep, best first.
         conformer: Conformer each came from.
-        divisor: Torsion correction.
         symmetry: Of the ligand.
-        num_poses: Most poses returned.
+        terms: Parts of the score.
+        confidence: Probability that a pose is true, if the model tells.
     """
-    order = np.argsort(inter + intra, kind="stable")
-    kept = order[symmetry.cluster(poses[order], -(inter + intra)[order], APART, num_poses)]
-    total = (inter + intra - intra[kept[:1]]) / divisor
     apart = symmetry.rmsd(poses[kept], poses[kept[:1]])[:, 0]
     return [
         Pose(
             rank=place + 1,
-            score=float(-total[index]),
+            score=float(score[index]),
             coords=poses[index],
             rmsd_to_best=float(apart[place]),
-            terms={
-                "inter": float(inter[index]),
-                "intra": float(intra[index]),
-                "total": float(total[index]),
-            },
+            terms={name: float(values[index]) for name, values in terms.items()},
             conformer=int(conformer[index]),
+            confidence=None if confidence is None else float(confidence[index]),
         )
         for place, index in enumerate(kept)
     ]

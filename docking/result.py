@@ -25,9 +25,11 @@ class Pose:
         rmsd_to_best: Heavy-atom RMSD to the pose of rank 1, equivalent atoms alike, angstrom.
         terms: Parts of the score; for ``physics`` energies in kcal/mol, lower is better.
         conformer: Which of the conformers searched from it came from.
+        confidence: Probability that it lies within 2 angstrom of the truth, if the model tells.
 
     Raises:
-        ValueError: If the rank is below 1, or the score or a coordinate is not finite.
+        ValueError: If the rank is below 1, the score or a coordinate is not finite, or the
+            confidence is no probability.
     """
 
     rank: int
@@ -36,6 +38,7 @@ class Pose:
     rmsd_to_best: float = 0.0
     terms: Mapping[str, float] = field(default_factory=dict)
     conformer: int = 0
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -44,6 +47,8 @@ class Pose:
             raise ValueError(f"score must be finite, got {self.score}")
         if not np.isfinite(self.coords).all():
             raise ValueError("coords must be finite, got NaN or infinity")
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence must lie between 0 and 1, got {self.confidence}")
 
     def fields(self) -> dict[str, float | int]:
         """Rank, score, RMSD to the best, conformer and terms, as one row of plain numbers."""
@@ -52,6 +57,7 @@ class Pose:
             "score": float(self.score),
             "rmsd_to_best": float(self.rmsd_to_best),
             "conformer": self.conformer,
+            **({} if self.confidence is None else {"confidence": float(self.confidence)}),
             **{name: float(value) for name, value in self.terms.items()},
         }
 

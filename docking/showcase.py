@@ -11,7 +11,7 @@ import numpy as np
 
 from docking.box import Box
 from docking.ligand import Ligand
-from docking.model import load_model
+from docking.models import load_model
 from docking.molecule import Receptor
 from docking.pictures import draw_pose
 from docking.symmetry import Symmetry

@@ -101,7 +101,7 @@ def load_scoring(given: Namespace) -> Any:
     Raises:
         InputError: If there is no such model or device.
     """
-    from docking.model import load_model
+    from docking.models import load_model
 
     device = select_device(given.device)
     # The compiled search of one ligand takes a second of one core: a GPU has to be asked for.
