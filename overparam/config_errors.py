@@ -47,7 +47,9 @@ def shorten(message: str, known: Sequence[str] = ()) -> str:
     what = _reword("; ".join(dict.fromkeys(leaves)), owner) or "is not accepted"
     where = ".".join(keys)
     value = re.search(r"^\s*Given value: (.+)$", str(message), re.MULTILINE)
-    if value and "got" not in what.lower() and not owner:
+    # A constructor refuses with a sentence of its own; its whole configuration adds nothing.
+    plain = value is not None and not value[1].startswith("Namespace(")
+    if value and plain and "got" not in what.lower() and not owner:
         what = f"{what}, got {value[1]}"
     return f"{where}: {what}" if where else what
 

@@ -1,19 +1,20 @@
 """``python -m docking benchmark``: success, validity and cost, ours and Vina's, side by side."""
 
 import importlib.util
-import shutil
-import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docking.benchmark.contestant import EFFORTS, SEARCHES, Contestant, field_of
-from docking.benchmark.folder import DATA, PREPARED, VALIDITY, BenchmarkFolder
+from docking.benchmark.contestant import EFFORTS, PHYSICS, SEARCHES, SHAPE, Contestant, field_of
+from docking.benchmark.folder import PREPARED, PROTOCOLS, VALIDITY, BenchmarkFolder
 from overparam.cli import DONE, UNVERIFIED, LineParser, add_common_arguments
 from overparam.errors import InputError
 from overparam.run_folder import read_report
+
+if TYPE_CHECKING:
+    from docking.benchmark.selection import Selection
 
 PACKAGES = {"vina": "vina", "meeko": "meeko", "openbabel": "openbabel-wheel"}
 """What the comparison with Vina imports, and the distribution that brings it."""
@@ -33,11 +34,15 @@ def parser() -> LineParser:
     words.add_argument("--data-root", required=True, help="folder of <id>_protein.pdb and "
                        "<id>_ligand.sdf, of <split>/ or of <split>.tar.xz")  # fmt: skip
     words.add_argument("--split", required=True, help="which part of the data: val, test, ...")
-    words.add_argument("--protocol", default="rigid", choices=["rigid", "flexible", "decoys"],
+    words.add_argument("--protocol", default="rigid", choices=list(PROTOCOLS),
                        help="rigid: crystal conformer, placed at random; flexible: conformer from "
-                       "the molecular graph; decoys: tell the true pose from others")  # fmt: skip
+                       "the molecular graph; cross: that into another structure of the protein; "
+                       "decoys: tell the true pose from others")  # fmt: skip
     words.add_argument("--against", choices=["vina"], help="opponent; needs the bench extra")
-    words.add_argument("--scoring", default="physics", help="model of our engine")
+    words.add_argument("--scoring", nargs="+", default=[PHYSICS], metavar="MODEL",
+                       help="models of our engine, rows of their own")  # fmt: skip
+    words.add_argument("--baseline", choices=[SHAPE],
+                       help="shape: our engine with the steric terms alone, one row")  # fmt: skip
     words.add_argument("--effort", nargs="+", type=float, default=list(EFFORTS),
                        help="our search budgets, the points of our curve")  # fmt: skip
     words.add_argument("--vina-search", nargs="+", default=list(SEARCHES), metavar="EXH[:EVALS]",
@@ -55,7 +60,7 @@ def parser() -> LineParser:
                        help="PoseBusters checks of top-1 poses, if it is installed")  # fmt: skip
     words.add_argument("--out", required=True, help="folder of the run")
     words.add_argument("--resume", action="store_true",
-                       help="go on; complexes and search settings may be added")  # fmt: skip
+                       help="go on; complexes, settings and models may be added")  # fmt: skip
     words.add_argument("--overwrite", action="store_true", help="replace the run that is there")
     add_common_arguments(words)
     return words
@@ -68,25 +73,27 @@ def main(args: list[str] | None = None) -> int:
         InputError: If something the user gave cannot be used.
     """
     given = parser().parse_args(args)
+    given.scoring = list(dict.fromkeys(given.scoring))
     contestants = _check(given)
     folder = BenchmarkFolder(given.out, resume=given.resume, overwrite=given.overwrite)
     config = _config(given, contestants)
     if folder.state != "new":
         folder.refuse_other_settings(config)
-    complexes, warnings = _complexes(given, folder, config)
-    for warning in warnings:
-        print(f"note: {warning}", flush=True)
     from docking.benchmark.report import write_report_file
+    from docking.benchmark.selection import Selection
     from docking.benchmark.stem import StemError
 
+    chosen = Selection.open(given, folder, config)
+    for warning in chosen.warnings:
+        print(f"note: {warning}", flush=True)
     began = time.monotonic()
     run = _decoys if given.protocol == "decoys" else _contest
     try:
-        code, report = run(given, folder, contestants, complexes)
+        code, report = run(given, folder, contestants, chosen)
     except StemError as error:
         raise InputError(f"a method cannot start: {error}") from None
     seconds = time.monotonic() - began
-    write_report_file(given, folder, config, report, warnings, seconds)
+    write_report_file(given, folder, config, report, chosen.warnings, seconds)
     print(f"wrote {folder.path / 'report.html'}")
     return code
 
@@ -114,53 +121,32 @@ def _check(given: Namespace) -> list[Contestant]:
                 f"--against vina needs {', '.join(absent)}: python -m pip install "
                 "'overparam[bench]'"
             )
-    return field_of(against=given.against, efforts=given.effort, searches=given.vina_search)
+    return field_of(
+        against=given.against, efforts=given.effort, searches=given.vina_search,
+        scoring=given.scoring, baseline=given.baseline,
+    )  # fmt: skip
 
 
 def _config(given: Namespace, contestants: Sequence[Contestant]) -> dict[str, Any]:
     """What the run computes; how many jobs do it is in the report."""
     names = (
-        "split", "protocol", "against", "scoring", "seed", "cap", "decoys", "first", "count",
-        "ids", "validity", "effort", "vina_search",
+        "split", "protocol", "against", "scoring", "baseline", "seed", "cap", "decoys", "first",
+        "count", "ids", "validity", "effort", "vina_search",
     )  # fmt: skip
     config = {"command": "docking benchmark", "data_root": str(Path(given.data_root).resolve())}
-    return config | {name: getattr(given, name) for name in names}
-
-
-def _complexes(
-    given: Namespace, folder: BenchmarkFolder, config: Mapping[str, Any]
-) -> tuple[list[Any], list[str]]:
-    """Open the data and make the run folder, in an order that spoils nothing on bad input."""
-    from docking.benchmark.dataset import Dataset, read_ids
-
-    ids = read_ids(given.ids) if given.ids else None
-    choice: dict[str, Any] = {
-        "first": given.first, "count": given.count, "ids": ids, "seed": given.seed,
-    }  # fmt: skip
-    cache = folder.path / DATA
-    if folder.state == "new":
-        # An archive is unpacked aside: a run to be replaced stays until all is known to be well.
-        folder.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.path.parent, prefix=".unpacked-") as aside:
-            place = Path(aside) / DATA
-            Dataset.open(given.data_root, given.split, place).select(**choice)
-            folder.create(config)
-            if place.is_dir():
-                shutil.move(place, cache)
-    else:
-        Dataset.open(given.data_root, given.split, cache).select(**choice)
-        folder.create(config)
-    data = Dataset.open(given.data_root, given.split, cache).select(**choice)
-    return data.complexes, data.warnings
+    config |= {name: getattr(given, name) for name in names}
+    if len(given.scoring) == 1:
+        config["scoring"] = given.scoring[0]
+    return config
 
 
 def _contest(
     given: Namespace,
     folder: BenchmarkFolder,
     contestants: Sequence[Contestant],
-    complexes: Sequence[Any],
+    chosen: "Selection",
 ) -> tuple[int, dict[str, Any]]:
-    """Rigid and flexible docking."""
+    """Rigid, flexible and cross-docking."""
     from docking.benchmark import table
     from docking.benchmark.contest import Contest, Settings
     from docking.benchmark.report import write_tables
@@ -171,10 +157,11 @@ def _contest(
     rows = Rows(folder.rows)
     verdicts = Rows(folder.path / VALIDITY, VALIDITY_TEXT, VALIDITY_NUMBERS)
     settings = Settings(
-        protocol=given.protocol, seed=given.seed, scoring=given.scoring, cap=given.cap,
+        protocol=given.protocol, seed=given.seed, cap=given.cap,
         prepared=Path(given.prepared or folder.path / PREPARED), out=folder.path,
         peer=bool(given.against), validity=checked,
     )  # fmt: skip
+    complexes = chosen.complexes
     before = read_report(folder.path)
     done = 0
 
@@ -208,7 +195,9 @@ def _contest(
     report["subsets"] = {
         name: {who.name: part.summary(who) for who in contestants} for name, part in parts.items()
     }
-    write_tables(given, folder, results, report, parts)
+    if chosen.crossings is not None:
+        report["cross"] = chosen.crossings.facts()
+    write_tables(given, folder, results, report, parts, chosen.crossings)
     beaten = [s["contestant"] for s in summaries if sum(s["failed"].values()) == s["n"]]
     if beaten:
         print(f"not one docking ended well: {', '.join(beaten)}")
@@ -219,7 +208,7 @@ def _decoys(
     given: Namespace,
     folder: BenchmarkFolder,
     contestants: Sequence[Contestant],
-    complexes: Sequence[Any],
+    chosen: "Selection",
 ) -> tuple[int, dict[str, Any]]:
     """Scoring of given poses."""
     from docking.benchmark import decoys
@@ -227,11 +216,17 @@ def _decoys(
     from docking.benchmark.rows import Rows
 
     rows = Rows(folder.rows, decoys.TEXT, decoys.NUMBERS)
-    decoys.contend(
-        complexes, rows, scoring=given.scoring, count=given.decoys, seed=given.seed,
-        jobs=given.jobs, tell=lambda line: print(line, flush=True),
-    )  # fmt: skip
-    s = decoys.summary(complexes, rows, given.scoring)
-    write_decoy_table(given, folder, s)
+    models = list(dict.fromkeys([*given.scoring, *filter(None, [given.baseline])]))
+    for scoring in models:
+        decoys.contend(
+            chosen.complexes, rows, scoring=scoring, count=given.decoys, seed=given.seed,
+            jobs=given.jobs, tell=lambda line: print(line, flush=True),
+        )  # fmt: skip
+    summaries = [decoys.summary(chosen.complexes, rows, scoring) for scoring in models]
+    write_decoy_table(given, folder, summaries)
+    s = summaries[0]
     report = {"metrics": {"auroc": s["auroc"]["value"]}, "sizes": {"complexes": s["n"]}} | s
-    return UNVERIFIED if s["failed"] == s["n"] else DONE, report
+    if len(summaries) > 1:
+        report["others"] = summaries[1:]
+    beaten = any(one["failed"] == one["n"] for one in summaries)
+    return UNVERIFIED if beaten else DONE, report

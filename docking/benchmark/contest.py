@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from docking.benchmark.contestant import VINA, Contestant, in_turn
+from docking.benchmark.contestant import PHYSICS, VINA, Contestant, in_turn
 from docking.benchmark.dataset import Complex
 from docking.benchmark.lanes import Lane, share
 from docking.benchmark.protocols import PADDING, read_ligand
@@ -33,9 +33,8 @@ class Settings:
     """What holds for the whole contest.
 
     Attributes:
-        protocol: ``rigid`` or ``flexible``.
+        protocol: ``rigid``, ``flexible`` or ``cross``.
         seed: Of start poses, conformers and searches.
-        scoring: Model of our engine.
         cap: CPU seconds one docking may take.
         prepared: Folder of the PDBQT files; those of receptors are made once for all protocols.
         out: Folder of the run.
@@ -47,7 +46,6 @@ class Settings:
 
     protocol: str
     seed: int
-    scoring: str
     cap: float
     prepared: Path
     out: Path
@@ -69,7 +67,7 @@ class Contest:
         tell: Called with one line of progress after each docking.
 
     Attributes:
-        startup: CPU seconds and memory of importing and warming up, by task.
+        startup: CPU seconds and memory of importing and warming up, by task and model.
     """
 
     def __init__(
@@ -93,7 +91,7 @@ class Contest:
         Raises:
             StemError: If what a method needs cannot be imported.
         """
-        settings = {"scoring": self.settings.scoring, "peer": self.settings.peer}
+        settings = {"peer": self.settings.peer}
         places = list(enumerate(self.complexes))
         self.startup = share(places, lambda lane, item: self._complex(lane, *item), jobs, settings)
 
@@ -123,11 +121,12 @@ class Contest:
         s = self.settings
         job: dict[str, Any] = {
             "id": one.id, "receptor": one.receptor, "ligand": one.ligand, "protocol": s.protocol,
-            "seed": s.seed, "padding": s.padding, "scoring": s.scoring, "num_poses": s.num_poses,
+            "seed": s.seed, "padding": s.padding, "num_poses": s.num_poses,
         }  # fmt: skip
         if s.peer:
             files = s.prepared.resolve()
-            job["receptor_pdbqt"] = str(files / f"{one.id}_receptor.pdbqt")
+            place = f"{one.id}_in_{one.partner}" if one.partner else one.id
+            job["receptor_pdbqt"] = str(files / f"{place}_receptor.pdbqt")
             job["ligand_pdbqt"] = str(files / f"{one.id}_{s.protocol}_seed{s.seed}.pdbqt")
         outcome = lane.run("preparation", job | {"cap": PREPARE_CAP})
         return job | outcome.facts | {"cap": s.cap}, outcome
@@ -154,7 +153,8 @@ class Contest:
         symmetry, truth = Symmetry.of(ligand.mol), ligand.coords[None]
         row["start_rmsd"] = symmetry.rmsd(job["start"][None], truth)[0, 0]
         task = "vina_task" if who.method == VINA else "engine_task"
-        outcome = lane.run(task, job | dict(who.job) | {"inputs": who.inputs})
+        job = job | dict(who.job) | {"inputs": who.inputs}
+        outcome = lane.run(task, job, job.get("scoring", PHYSICS))
         facts = outcome.facts
         row |= {name: facts[name] for name in _TIMES if name in facts}
         row |= {"status": outcome.status, "reason": outcome.reason, "peak_mb": outcome.peak_mb}

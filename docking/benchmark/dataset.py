@@ -23,6 +23,8 @@ RECEPTORS = tuple(
 LIGANDS = ("_ligand.sdf", "_ligand.sdf.gz", "_ligand.mol2", "_ligand.mol2.gz")
 FLAGS = ("covalent", "in_posebusters", "ts_test_no_rec_overlap")
 """Columns of ``manifest.csv`` that mark subsets worth a line of their own."""
+SAME_LIGAND = "same_ligand"
+"""Flag of a ligand docked into a structure that was solved with the same ligand."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,15 @@ class Complex:
         id: Name, unique in the data set.
         receptor: File of the receptor.
         ligand: File of the ligand.
-        flags: Which subsets of ``FLAGS`` it belongs to.
+        flags: Which subsets of ``FLAGS`` it belongs to, and ``SAME_LIGAND``.
+        partner: Complex the receptor comes from; empty if it is the ligand's own.
     """
 
     id: str
     receptor: Path
     ligand: Path
     flags: frozenset[str] = frozenset()
+    partner: str = ""
 
 
 @dataclass

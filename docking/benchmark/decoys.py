@@ -102,7 +102,7 @@ def contend(
             "id": one.id, "receptor": one.receptor, "ligand": one.ligand, "decoys": count,
             "seed": seed, "padding": PADDING, "scoring": scoring, "cap": PREPARE_CAP,
         }  # fmt: skip
-        outcome = lane.run("decoys", job)
+        outcome = lane.run("decoys", job, scoring)
         row = {"id": one.id, "contestant": scoring, "status": outcome.status}
         facts = outcome.facts if outcome.status == "ok" else {}
         rows.add({**row, "reason": outcome.reason, "peak_mb": outcome.peak_mb, **facts})
@@ -110,7 +110,7 @@ def contend(
         tell(f"{one.id} {scoring}: {shown}")
 
     left = [one for one in complexes if (one.id, scoring) not in rows]
-    share(left, work, jobs, {"scoring": scoring, "peer": False})
+    share(left, work, jobs, {"peer": False})
 
 
 def summary(complexes: Sequence[Complex], rows: Rows, scoring: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from docking.benchmark.contestant import SHAPE
 from docking.benchmark.protocols import PADDING, read_ligand
 from docking.benchmark.stem import limit_cpu
 from docking.box import Box
@@ -21,7 +22,11 @@ _WARM = "1bju"  # demo complex docked once, so that kernels are compiled or load
 @functools.cache
 def model(name: str) -> Any:
     """The scoring model, loaded once."""
-    from docking.model import load_model
+    if name == SHAPE:
+        from docking.benchmark.shape import ShapeModel
+
+        return ShapeModel()
+    from docking.models import load_model
 
     return load_model(name)
 

@@ -1,4 +1,4 @@
-"""The run folder of a benchmark: it goes on by rows, and may grow by complexes and settings."""
+"""The run folder of a benchmark: it goes on by rows and may grow by complexes, settings, models."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,10 @@ from overparam.errors import InputError
 from overparam.run_folder import CONFIG, RunFolder, State, is_run
 
 ROWS, VALIDITY, DATA, PREPARED = "rows.csv", "validity.csv", "data", "prepared"
-FIXED = ("split", "protocol", "against", "scoring", "seed", "cap", "decoys")
+CROSSINGS, SUPERPOSED = "crossings.csv", "superposed"
+PROTOCOLS = ("rigid", "flexible", "cross", "decoys")
+"""What there is to run; ``docking.benchmark.protocols`` says what each means."""
+FIXED = ("split", "protocol", "against", "seed", "cap", "decoys")
 """Settings a row depends on; a run goes on only with the same."""
 
 

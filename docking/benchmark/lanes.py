@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
+from docking.benchmark.contestant import PHYSICS
 from docking.benchmark.stem import Outcome, Stem, StemError
 
 _TASKS = "docking.benchmark."
@@ -19,7 +20,7 @@ class Lane:
         settings: Passed to every stem.
 
     Attributes:
-        startup: CPU seconds and memory of importing and warming up, by task.
+        startup: CPU seconds and memory of importing and warming up, by task and model.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -28,21 +29,27 @@ class Lane:
         self._closed = False
         self.startup: dict[str, dict[str, Any]] = {}
 
-    def run(self, task: str, job: dict[str, Any]) -> Outcome:
+    def run(self, task: str, job: dict[str, Any], model: str = PHYSICS) -> Outcome:
         """Do a job of a task, a module of this package; its stem's death is a crash of the job.
+
+        Args:
+            task: Name of the module.
+            job: Passed to its ``run``.
+            model: Scoring model its stem loads, and no other: each is charged with its own memory.
 
         Raises:
             StemError: If a stem cannot start, or the lane is closed.
         """
         if self._closed:
             raise StemError("stopped")
-        if task not in self._stems:
-            self._stems[task] = Stem(_TASKS + task, self._settings)
-            self.startup.setdefault(task, self._stems[task].startup)
+        key = task if model == PHYSICS else f"{task} {model}"
+        if key not in self._stems:
+            self._stems[key] = Stem(_TASKS + task, self._settings | {"scoring": model})
+            self.startup.setdefault(key, self._stems[key].startup)
         try:
-            return self._stems[task].run(job)
+            return self._stems[key].run(job)
         except StemError as error:
-            self._stems.pop(task).close()
+            self._stems.pop(key).close()
             if self._closed:
                 raise
             return Outcome("crashed", reason=str(error))

@@ -2,6 +2,7 @@
 
 * ``rigid``: the crystal conformer, turned at random, its centroid anywhere in the box.
 * ``flexible``: a conformer made from the molecular graph alone, turned and placed alike.
+* ``cross``: as ``flexible``, into another structure of its protein (``crossing.py``).
 * ``decoys``: given poses to be told from the true one.
 
 Every method starts from the same coordinates, rounded as a PDBQT file has them.
@@ -24,7 +25,6 @@ from docking.readers.chemistry import quiet
 from docking.torsion import apply_torsions
 from overparam.errors import InputError
 
-PROTOCOLS = ("rigid", "flexible", "decoys")
 PADDING = 4.0
 """Angstrom between the crystal ligand and each face of its box."""
 DECIMALS = 3  # of a PDBQT coordinate
@@ -100,7 +100,7 @@ def start_pose(
     """Coordinates every method starts from, angstrom, rounded to three decimals.
 
     Args:
-        protocol: ``rigid`` or ``flexible``.
+        protocol: ``rigid``, ``flexible`` or ``cross``.
         key: Id of the complex.
         ligand: The ligand in its crystal pose.
         box: The search box.
@@ -109,8 +109,8 @@ def start_pose(
     Raises:
         ValueError: If the protocol is another, or no conformer can be made.
     """
-    if protocol not in ("rigid", "flexible"):
-        raise ValueError(f"protocol must be rigid or flexible, got {protocol!r}")
+    if protocol not in ("rigid", "flexible", "cross"):
+        raise ValueError(f"protocol must be rigid, flexible or cross, got {protocol!r}")
     assert ligand.coords is not None
     conformer = ligand.coords if protocol == "rigid" else embed(ligand, seed)
     return np.round(scatter(conformer, box, generator(seed, key)), DECIMALS)

@@ -13,6 +13,12 @@ VERSIONS = (
     "vina", "meeko", "openbabel-wheel", "posebusters", "rdkit", "scipy", "numba", "gemmi",
 )  # fmt: skip
 """Distributions a figure may depend on."""
+LONG = ("Failures", "Pairs")
+"""Tables that are written and not printed."""
+CROSS = (
+    "Each ligand goes into another structure of its protein, superposed by the alpha carbons near "
+    "the crystal ligand; RMSD is to that."
+)
 
 
 def write_tables(
@@ -21,8 +27,9 @@ def write_tables(
     results: Any,
     report: Mapping[str, Any],
     parts: Mapping[str, Any],
+    crossings: Any = None,
 ) -> None:
-    """Markdown, page and pictures of a docking run."""
+    """Markdown, page and pictures of a docking run; pairs too, if it is cross-docking."""
     from docking.benchmark import pictures, table
     from overparam.page import Section, write_page
     from overparam.run_folder import write_whole
@@ -37,6 +44,8 @@ def write_tables(
         "(Wilson for shares, bootstrap for medians and means). CPU seconds of docking, maps and "
         f"reading are measured apart; starting a method is in none of them: {_startup(report)}."
     )
+    if crossings is not None:
+        about += f" {CROSS} {crossings.told()}."
     sections = [("Success and cost", about, table.success_rows(results, summaries))]
     if pairs:
         text = (
@@ -51,11 +60,16 @@ def write_tables(
         head = ["id", "contestant", "status", "reason"]
         lines = [head, *([failure[name] for name in head] for failure in failures)]
         sections.append(("Failures", "Each is a miss in every table above.", lines))
-    text = "\n\n".join(
-        f"## {title}\n\n{words}\n\n{table.markdown(lines)}" for title, words, lines in sections
-    )
-    write_whole(folder.path / "table.md", text + "\n")
-    print(text.split("\n\n## Failures")[0], flush=True)
+    if crossings is not None:
+        words = "Ligand, the structure it goes into, and how alike both are near the ligand."
+        words += f" Left out: {crossings.named()}." if crossings.left_out else ""
+        sections.append(("Pairs", words, crossings.table(one.id for one in results.complexes)))
+    said = {
+        title: f"## {title}\n\n{words}\n\n{table.markdown(lines)}"
+        for title, words, lines in sections
+    }
+    write_whole(folder.path / "table.md", "\n\n".join(said.values()) + "\n")
+    print(*(text for title, text in said.items() if title not in LONG), sep="\n\n", flush=True)
     drawn = [
         (curves, "Top-1 success against CPU seconds per complex, with 95 % Wilson intervals."),
         (errors, "Top-1 RMSD at the default settings."),
@@ -68,16 +82,19 @@ def write_tables(
 
 def _startup(report: Mapping[str, Any]) -> str:
     """What importing and warming up took, method by method."""
-    tasks = {"vina_task": "Vina", "engine_task": "ours"}
-    said = [
-        f"{name} {spent['startup_cpu_s']:.1f} CPU s and {spent['startup_peak_mb']:.0f} MB"
-        for task, name in tasks.items()
-        if (spent := report["startup"].get(task))
-    ]
-    return ", ".join(said) or "not measured"
+    said = []
+    for key, spent in report["startup"].items():
+        task, _, model = key.partition(" ")
+        if task in ("vina_task", "engine_task"):
+            name = "Vina" if task == "vina_task" else f"ours with {model}" if model else "ours"
+            cost = f"{spent['startup_cpu_s']:.1f} CPU s and {spent['startup_peak_mb']:.0f} MB"
+            said.append(f"{name} {cost}")
+    return ", ".join(sorted(said)) or "not measured"
 
 
-def write_decoy_table(given: Namespace, folder: BenchmarkFolder, s: Mapping[str, Any]) -> None:
+def write_decoy_table(
+    given: Namespace, folder: BenchmarkFolder, summaries: Sequence[Mapping[str, Any]]
+) -> None:
     """Markdown and page of a decoy run."""
     from docking.benchmark import table
     from overparam.page import Section, write_page
@@ -86,11 +103,17 @@ def write_decoy_table(given: Namespace, folder: BenchmarkFolder, s: Mapping[str,
     lines = [
         ["scoring", "n", "failed", "AUROC", "top decoy, Å", "rank of nearest", "top < 2 Å, %",
          "CPU ms per pose"],
-        [s["contestant"], str(s["n"]), str(s["failed"]), table.between(s["auroc"]),
-         table.between(s["top_rmsd"]), table.between(s["rank_of_nearest"]),
-         table.percent(s["top_below_2"]), f"{1e3 * s['score_cpu_s_per_pose']['value']:.3g}"],
     ]  # fmt: skip
-    about = f"Medians over {s['n']} complexes, {given.decoys}^3 - 1 decoys each, truth left out."
+    for s in summaries:
+        lines.append([
+            s["contestant"], str(s["n"]), str(s["failed"]), table.between(s["auroc"]),
+            table.between(s["top_rmsd"]), table.between(s["rank_of_nearest"]),
+            table.percent(s["top_below_2"]), f"{1e3 * s['score_cpu_s_per_pose']['value']:.3g}",
+        ])  # fmt: skip
+    about = (
+        f"Medians over {summaries[0]['n']} complexes, {given.decoys}^3 - 1 decoys each, truth left "
+        "out."
+    )
     write_whole(folder.path / "table.md", f"{about}\n\n{table.markdown(lines)}\n")
     write_page(folder.path / "report.html", "Decoy scoring", [Section("Decoys", about, rows=lines)])
     print(about, table.markdown(lines), sep="\n", flush=True)

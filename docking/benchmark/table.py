@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from docking.benchmark.contestant import ENGINE, VINA, Contestant
-from docking.benchmark.dataset import Complex
+from docking.benchmark.contestant import VINA, Contestant
+from docking.benchmark.dataset import SAME_LIGAND, Complex
 from docking.benchmark.statistics import Interval, bootstrap, mcnemar, wilson
 
 HIT = 2.0
@@ -130,7 +130,7 @@ class Results:
 
     def pairs(self) -> list[dict[str, Any]]:
         """Each of our contestants against each of Vina's."""
-        mine = [who for who in self.contestants if who.method == ENGINE]
+        mine = [who for who in self.contestants if who.method != VINA]
         peers = [who for who in self.contestants if who.method == VINA]
         return [self.pair(ours, theirs) for ours in mine for theirs in peers]
 
@@ -146,13 +146,14 @@ class Results:
 
 
 def subsets(results: Results) -> dict[str, Results]:
-    """Parts of the data set worth a line: those the manifest names, if they are neither all."""
+    """Parts of the data set worth a line, if they are neither all of it nor nothing."""
     tests: dict[str, Callable[[Complex], bool]] = {
         "not covalent": lambda one: "covalent" not in one.flags,
         "PoseBusters set": lambda one: "in_posebusters" in one.flags,
         "receptor not in the PDBBind training set": lambda one: (
             "ts_test_no_rec_overlap" in one.flags
         ),
+        "partner with another ligand": lambda one: SAME_LIGAND not in one.flags,
     }
     parts = {name: results.subset(test) for name, test in tests.items()}
     return {name: part for name, part in parts.items() if 0 < len(part) < len(results)}

@@ -21,6 +21,7 @@ def bad(capsys, *words: str) -> str:
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
+    assert "Namespace(" not in said.err
     return said.err
 
 
@@ -71,6 +72,7 @@ def test_help_of_a_command_begins_with_an_example(in_folder, capsys):
         (["fit", *LINE, "--model.init_args.net.class_path", "no.Net"], "cannot be imported"),
         (["fit", *LINE, "--model.class_path", "toyfit.Nope"], "has no attribute 'Nope'"),
         (["fit", *LINE, "--data.init_args.path", "here"], "here holds no plane"),
+        (["fit", *LINE, "--data.init_args.count", "9"], "needs as many points, not 9\n"),
         (["fit", *LINE, "--trainer.max_epochs", "0"], "trainer.max_epochs must be at least 1"),
         (["fit", *LINE, "--trainer.max_steps", "0"], "trainer.max_steps must be at least 1"),
         (["fit", *LINE, "--trainer.limit_train_batches", "0"], "must not be 0"),

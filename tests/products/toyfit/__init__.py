@@ -85,6 +85,8 @@ class Lines(pl.LightningDataModule):
 
     def __init__(self, count: int = 64, batch_size: int = 16, path: str | None = None) -> None:
         super().__init__()
+        if count < batch_size:
+            raise InputError(f"a batch of {batch_size} needs as many points, not {count}")
         self.count = count
         self.batch_size = batch_size
         self.path = path
