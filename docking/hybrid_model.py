@@ -1,4 +1,4 @@
-"""HybridModel: dock with physics, rank with physics and a learned field together."""
+"""HybridModel: dock and rank with physics and a learned field together."""
 
 import hashlib
 from pathlib import Path
@@ -12,19 +12,22 @@ from numpy import ndarray
 from torch import Tensor
 
 from docking.box import Box
+from docking.hybrid_maps import HybridMaps
 from docking.learned.confidence import Confidence
 from docking.learned.hybrid import HybridScore
 from docking.learned.pair_field import PairField
 from docking.learned.pocket_graph import MoleculeGraph, PocketGraph
 from docking.learned.rank_fit import RankFit
 from docking.ligand import Ligand
-from docking.model import PhysicsModel, given_poses
+from docking.model import PhysicsModel
 from docking.molecule import Receptor
 from docking.physics import atom_terms
 from docking.pocket_file import Learned
 from docking.pocket_map import PocketField
+from docking.pose_input import given_poses
 from docking.ranking import best_apart, ranked
 from docking.result import Pose
+from docking.search.problem import Flexible, Maps
 from docking.symmetry import Symmetry
 from overparam.checkpoint import load_module
 from overparam.errors import InputError
@@ -33,15 +36,18 @@ _POINTS = 2.0  # spacing of the points that stand for a box when a pocket is cro
 
 
 class HybridModel(PhysicsModel):
-    """Vina's energy with a learned field; poses come from the physics search.
+    """Vina's energy with a learned field.
 
-    Scores are logarithms of odds without a unit: they order the poses of one ligand, and are not
-    kcal/mol. ``minimize`` descends the physics alone.
+    The search and ``minimize`` read both from maps, one for each atom of the ligand; final scores
+    are exact. They are logarithms of odds without a unit: they order the poses of one ligand, and
+    are not kcal/mol.
 
     Args:
         score: Trained network.
         confidence: Head that tells the probability of a pose; None leaves it out.
         device: Where ``method="batched"`` searches; the networks run on the CPU.
+        guided: Whether the search reads the field; without, it looks for minima of the physics,
+            and the field only ranks them.
     """
 
     name = "hybrid"
@@ -52,11 +58,15 @@ class HybridModel(PhysicsModel):
         score: HybridScore,
         confidence: Confidence | None = None,
         device: str | torch.device = "cpu",
+        *,
+        guided: bool = True,
     ) -> None:
         super().__init__(device=device)
         self.net = score.eval().requires_grad_(False)
         self.confidence = confidence
         self.fingerprint = _fingerprint(score)
+        self.guided = guided
+        self._hybrid_maps = HybridMaps(score.temperature_now())
         self._readouts: WeakKeyDictionary[Ligand, Tensor] = WeakKeyDictionary()
 
     @classmethod
@@ -143,6 +153,16 @@ class HybridModel(PhysicsModel):
         if self.confidence is not None:
             probability = self.confidence.of(total, kept, ligand)
         return ranked(poses, total + own, kept, conformer, symmetry, terms, probability)
+
+    def _laid(
+        self, pocket: PocketField, ligand: Ligand, problem: Flexible
+    ) -> tuple[Maps, Flexible]:
+        maps = self._search_maps(pocket)
+        field = self._field(pocket)
+        if not self.guided:
+            return maps, problem
+        A = self._readout(ligand)
+        return self._hybrid_maps.of(pocket, field, A, maps, ligand, problem)
 
     def _parts(
         self,

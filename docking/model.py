@@ -20,24 +20,23 @@ from docking.ligand import Ligand
 from docking.molecule import Receptor
 from docking.physics import ATOM_CAP, intermolecular, intramolecular
 from docking.pocket_map import PocketField
+from docking.pose_input import given_poses
 from docking.ranking import APART, best_apart, ranked, spread
 from docking.result import DockingResult, Pose
 from docking.search.engine import Budget, Minima, distinct, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
-from docking.search.problem import Body, Maps, flexible, search_maps
+from docking.search.problem import Flexible, Maps, flexible, search_maps
 from docking.symmetry import Symmetry
 from docking.terms import VINA, ScoringFunction
 from overparam.errors import InputError
 
 if TYPE_CHECKING:
-    from docking.search.batched_problem import DeviceMaps
+    from docking.search.on_device import DeviceSearch
 
 SPACING = 0.375
 """Lattice spacing of the search's maps, angstrom."""
 METHODS = ("chains", "batched", "grid")
-WIDTH = 16
-"""Chains of the batched search for each of the compiled one's, on a GPU."""
 
 
 class PhysicsModel:
@@ -69,7 +68,7 @@ class PhysicsModel:
         self.spacing = spacing
         self.device = torch.device(device)
         self._maps: WeakKeyDictionary[PocketField, Maps] = WeakKeyDictionary()
-        self._device_maps: WeakKeyDictionary[PocketField, DeviceMaps] = WeakKeyDictionary()
+        self._device_search: DeviceSearch | None = None
 
     def prepare(self, receptor: Receptor, box: Box) -> PocketField:
         """Compute the maps of a pocket, to be used for any number of ligands.
@@ -127,13 +126,13 @@ class PhysicsModel:
             .numpy()
             .reshape(-1, len(ligand), 3)
         )
-        maps = self._search_maps(pocket)
         minimised = []
         for pose in x:
             # Each pose is a conformer of its own: its lengths and angles are kept.
             body = flexible(
                 ligand, pocket, pose[None], np.zeros(1), rigid=rigid, function=self.function
             )
+            maps, body = self._laid(pocket, ligand, body)
             only = np.zeros(1, dtype=np.int64)
             start = Minima(np.zeros(1), only, at_rest(body), pose[body.order][None])
             best = refine(maps, body.body, start, only, iterations=50)
@@ -204,13 +203,16 @@ class PhysicsModel:
         level = np.zeros(len(coords))
         problem = flexible(ligand, pocket, coords, level, rigid=rigid, function=self.function)
         budget = Budget.of(len(problem.body.parents) - 1, len(problem.order), effort)
-        maps = self._search_maps(pocket)
+        maps, problem = self._laid(pocket, ligand, problem)
         if method == "chains":
             minima = search(maps, problem.body, budget, seed=seed, threads=threads)
         elif method == "batched":
-            minima = self._batched(pocket, problem.body, budget, seed)
+            minima = self._on_device().search(pocket, maps, problem.body, budget, seed)
         else:
-            held = problem if rigid else flexible(ligand, pocket, coords, level, rigid=True)
+            held = problem
+            if not rigid:
+                held = flexible(ligand, pocket, coords, level, rigid=True, function=self.function)
+                held = self._laid(pocket, ligand, held)[1]
             minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
         # Neighbours of the best for its sake, and minima far enough apart to be reported.
         close = distinct(minima, 0.5, budget.refined // 4)
@@ -274,30 +276,20 @@ class PhysicsModel:
         types = torch.as_tensor(ligand.vina_type)
         return intramolecular(x, types, pairs, function=self.function)
 
-    def _batched(self, pocket: PocketField, body: Body, budget: Budget, seed: int) -> Minima:
-        from docking.search.batched import search_batched, widened
-        from docking.search.batched_problem import DeviceMaps
+    def _laid(
+        self, pocket: PocketField, ligand: Ligand, problem: Flexible
+    ) -> tuple[Maps, Flexible]:
+        """The maps a ligand reads, and the ligand with the map of each atom."""
+        return self._search_maps(pocket), problem
 
-        if pocket not in self._device_maps:
-            self._device_maps[pocket] = DeviceMaps.of(self._search_maps(pocket), self.device)
-        width = 1 if self.device.type == "cpu" else WIDTH
-        return search_batched(self._device_maps[pocket], body, widened(budget, width), seed=seed)
+    def _on_device(self) -> "DeviceSearch":
+        from docking.search.on_device import DeviceSearch
+
+        if self._device_search is None:
+            self._device_search = DeviceSearch(self.device)
+        return self._device_search
 
     def _search_maps(self, pocket: PocketField) -> Maps:
         if pocket not in self._maps:
             self._maps[pocket] = search_maps(pocket, function=self.function)
         return self._maps[pocket]
-
-
-def given_poses(ligand: Ligand, coords: Any) -> tuple[Tensor, Any]:
-    """Poses as a tensor, and what was given: ``coords``, or the ligand's own coordinates."""
-    given = ligand.coords if coords is None else coords
-    if given is None:
-        raise InputError(f"{ligand.name}: no 3-D coordinates to score")
-    x = given if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given, dtype=float))
-    n = len(ligand)
-    if x.ndim not in (2, 3) or tuple(x.shape[-2:]) != (n, 3):
-        raise ValueError(f"coords must be ({n}, 3) or (poses, {n}, 3), got {tuple(x.shape)}")
-    if not x.isfinite().all():
-        raise ValueError("coords must be finite, got NaN or infinity")
-    return x, given

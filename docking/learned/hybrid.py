@@ -91,3 +91,7 @@ class HybridScore(nn.Module):
         if not self.physics:
             return 0.0
         return float((self.log_weights[-1] - self.log_temperature).exp())
+
+    def temperature_now(self) -> float:
+        """What Vina's energy is divided by after training, kcal/mol."""
+        return float(self.log_temperature.exp())

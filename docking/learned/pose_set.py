@@ -45,7 +45,7 @@ class Source(IntEnum):
     RIGID = 3
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class PoseSet:
     """Poses of one ligand in its pocket; ``n`` is the number of its atoms.
 

@@ -68,7 +68,7 @@ class RankFit(OverparameterizedModule):
 
     Args:
         score: The score.
-        true: True poses drawn of a complex.
+        natives: True poses drawn of a complex.
         rivals: Other poses drawn of a complex.
         noise: Standard deviation of the disturbance of every coordinate in training, angstrom.
         optimizer: Parameters to optimizer.
@@ -82,20 +82,20 @@ class RankFit(OverparameterizedModule):
         self,
         score: HybridScore,
         *,
-        true: int = 4,
+        natives: int = 4,
         rivals: int = 20,
         noise: float = 0.1,
         optimizer: OptimizerCallable = optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__(optimizer=optimizer, scheduler=scheduler)
-        for name, value in (("true", true), ("rivals", rivals)):
+        for name, value in (("natives", natives), ("rivals", rivals)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if not (noise >= 0 and math.isfinite(noise)):
             raise ValueError(f"noise must be at least 0 and finite, got {noise}")
         self.score = score
-        self.true, self.rivals, self.noise = true, rivals, noise
+        self.natives, self.rivals, self.noise = natives, rivals, noise
         self.confidence = Confidence()
         self._made: dict[str, Mined] = {}
 
@@ -139,7 +139,7 @@ class RankFit(OverparameterizedModule):
         bad = (one.rmsd >= SUCCESS).nonzero()[:, 0]
         picks = [
             some[torch.randperm(len(some), generator=generator)[:count]]
-            for some, count in ((good, self.true), (bad, self.rivals))
+            for some, count in ((good, self.natives), (bad, self.rivals))
         ]
         return torch.cat(picks)
 

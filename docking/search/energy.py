@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from docking.search.compiled import compiled
+from docking.search.learned_map import learned_energy
 from docking.search.overlap import STRIDE, overlap
 from docking.search.pair_sum import CAP, REACH2, SLOPE, neighbours, pair_sum
 from docking.search.problem import BINS
@@ -221,6 +222,8 @@ def energy(maps, body, c, state, room, exact, slope):
     if exact:
         total = pair_sum(maps, body, room.x, room.g, room.starts, room.lists)
         total += own_energy(maps, body, room.x, room.g, CAP)
+        if maps.learned.shape[0] > 0:
+            total += learned_energy(maps, body, room.x, room.g)
     else:
         total = rough_energy(maps, body, room)
     gather(body, room.x, room.g, room.origins, room.axes, room.force, room.torque, slope)

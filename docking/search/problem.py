@@ -35,6 +35,8 @@ class Maps(NamedTuple):
         receptor: Positions of the receptor atoms near the box, ``(m, 3)``.
         kinds: Their atom types.
         table: Energy of a pair by type, type and bin of the squared distance, float32.
+        learned: What a learned field adds to exact pair sums, for each map of ``values``; none of
+            them for physics alone.
     """
 
     values: ndarray
@@ -45,6 +47,7 @@ class Maps(NamedTuple):
     receptor: ndarray
     kinds: ndarray
     table: ndarray
+    learned: ndarray
 
 
 class Body(NamedTuple):
@@ -100,6 +103,7 @@ def search_maps(
         _real(positions[near]),
         _whole(kinds[near]),
         pair_table(function),
+        np.zeros((0, 2, 2, 2), dtype=np.float32),
     )
 
 

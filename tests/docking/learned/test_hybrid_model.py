@@ -148,7 +148,7 @@ def test_training_lowers_the_loss(example):
 
 
 def test_draw_takes_true_poses_and_rivals(example):
-    fit = RankFit(small_score(), true=2, rivals=3)
+    fit = RankFit(small_score(), natives=2, rivals=3)
     one = fit.prepared(example)
     picked = fit.draw(one, torch.Generator().manual_seed(0))
     good = one.rmsd[picked] < 2
