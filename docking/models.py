@@ -2,12 +2,15 @@
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from docking.model import PhysicsModel
+from overparam.checkpoint import read_checkpoint
 from overparam.cli import did_you_mean
 from overparam.errors import InputError
+from overparam.recipe import locate
 
 WEIGHTS = Path(str(files("docking"))) / "weights"
 """Folder of the shipped weights, ``<name>.ckpt`` each."""
@@ -32,6 +35,28 @@ def load_model(name: str | Path = "physics", *, device: str | torch.device = "cp
         known = ["physics", *shipped]
         near = did_you_mean(str(name), known)
         raise InputError(f"no model {str(name)!r}{near}; there is {', '.join(known)}, or a file")
-    from docking.hybrid_model import HybridModel
+    return _of_checkpoint(file).load(file, device=device)
 
-    return HybridModel.load(file, device=device)
+
+def _of_checkpoint(file: Path) -> Any:
+    """The class of model that a checkpoint's networks make.
+
+    Raises:
+        InputError: If they make none.
+    """
+    from docking.esf_model import EsfModel
+    from docking.hybrid_model import HybridModel
+    from docking.learned.field_fit import FieldFit
+    from docking.learned.rank_fit import RankFit
+
+    name = read_checkpoint(file).get("hyper_parameters", {}).get("_class_path")
+    try:
+        held = locate(name) if isinstance(name, str) else None
+    except ValueError:
+        held = None
+    models = {RankFit: HybridModel, FieldFit: EsfModel}
+    for fit, model in models.items():
+        if isinstance(held, type) and issubclass(held, fit):
+            return model
+    known = " or ".join(f"a {fit.__name__}" for fit in models)
+    raise InputError(f"checkpoint {file} holds a {name}, no model: that takes {known}")

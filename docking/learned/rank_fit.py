@@ -56,9 +56,14 @@ class Mined(NamedTuple):
 class RankFit(OverparameterizedModule):
     """Fit a score to the probability that the best-scored pose is a true one.
 
+    Poses are compared only with poses of the same kind: those from conformers of the molecular
+    graph among themselves, and those of the bound conformer among themselves. Else a score would
+    learn which kind a pose is, for the crystal's own lengths and angles fit best.
+
     A step draws some true poses (RMSD below 2 angstrom, graded: full credit up to 1) and some
-    rivals of every complex and maximises ``log sum_i g_i softmax(S)_i``. Of the true poses few are
-    drawn at a time, so that each must outrank the rivals by itself and not only the crystal pose.
+    rivals of each kind and maximises ``log sum_i g_i softmax(S)_i``. Of the true poses few are
+    drawn at a time, so that each must outrank the rivals by itself. A kind without true poses, or
+    without rivals, teaches nothing and is passed over.
 
     Logs ``train/loss``; in validation and test, of the poses that a user would be offered (not the
     crystal pose and descents from it), ``loss``, ``flexible`` and ``rigid``: the share of complexes
@@ -68,8 +73,8 @@ class RankFit(OverparameterizedModule):
 
     Args:
         score: The score.
-        natives: True poses drawn of a complex.
-        rivals: Other poses drawn of a complex.
+        natives: True poses drawn of each kind.
+        rivals: Other poses drawn of each kind.
         noise: Standard deviation of the disturbance of every coordinate in training, angstrom.
         optimizer: Parameters to optimizer.
         scheduler: Optimizer to learning-rate scheduler, stepped once per optimizer step.
@@ -82,8 +87,8 @@ class RankFit(OverparameterizedModule):
         self,
         score: HybridScore,
         *,
-        natives: int = 4,
-        rivals: int = 20,
+        natives: int = 3,
+        rivals: int = 14,
         noise: float = 0.1,
         optimizer: OptimizerCallable = optim.AdamW,
         scheduler: LRSchedulerCallable | None = None,
@@ -121,27 +126,38 @@ class RankFit(OverparameterizedModule):
             scores.append(physics + field.scores(A, x))
         return scores
 
-    def training_step(self, batch: Sequence[MinedComplex], batch_idx: int) -> Tensor:
-        """Return the mean loss of the complexes."""
+    def training_step(self, batch: Sequence[MinedComplex], batch_idx: int) -> Tensor | None:
+        """Return the mean loss of the complexes; None if none of them teaches anything."""
         made = [self.prepared(example) for example in batch]
-        chosen = [self.draw(one) for one in made]
-        losses = [
-            loss(scores, one.rmsd[pick])
-            for scores, one, pick in zip(self(made, chosen), made, chosen, strict=True)
-        ]
+        drawn = [(one, picks) for one in made if (picks := self.draw(one))]
+        if not drawn:
+            return None
+        chosen = [torch.cat(picks) for _, picks in drawn]
+        losses = []
+        for (one, picks), scores in zip(
+            drawn, self([one for one, _ in drawn], chosen), strict=True
+        ):
+            parts = scores.split([len(pick) for pick in picks])
+            losses += [loss(part, one.rmsd[pick]) for part, pick in zip(parts, picks, strict=True)]
         mean = torch.stack(losses).mean()
         self.log("train/loss", mean, prog_bar=True, batch_size=len(batch))
         return mean
 
-    def draw(self, one: Mined, generator: Generator | None = None) -> Tensor:
-        """Which poses a step looks at: true ones and rivals, each without repetition."""
-        good = (one.rmsd < SUCCESS).nonzero()[:, 0]
-        bad = (one.rmsd >= SUCCESS).nonzero()[:, 0]
-        picks = [
-            some[torch.randperm(len(some), generator=generator)[:count]]
-            for some, count in ((good, self.natives), (bad, self.rivals))
-        ]
-        return torch.cat(picks)
+    def draw(self, one: Mined, generator: Generator | None = None) -> list[Tensor]:
+        """Which poses a step looks at, kind by kind: true ones and rivals without repetition."""
+        picks = []
+        for kind in kinds(one):
+            near = one.rmsd < SUCCESS
+            parts = [
+                some[torch.randperm(len(some), generator=generator)[:count]]
+                for some, count in (
+                    ((kind & near).nonzero()[:, 0], self.natives),
+                    ((kind & ~near).nonzero()[:, 0], self.rivals),
+                )
+            ]
+            if all(len(part) for part in parts):
+                picks.append(torch.cat(parts))
+        return picks
 
     def validation_step(self, batch: Sequence[MinedComplex], batch_idx: int) -> None:
         """Measure ranking on all poses of every complex."""
@@ -189,15 +205,26 @@ def loss(scores: Float[Tensor, " p"], rmsd: Float[Tensor, " p"]) -> Float[Tensor
     return -((scores + credit.log()).logsumexp(0) - scores.logsumexp(0))
 
 
+def kinds(one: Mined) -> tuple[Tensor, Tensor]:
+    """Poses from conformers of the graph, and poses of the bound conformer."""
+    own = one.source == int(Source.FLEXIBLE)
+    return own, ~own
+
+
 def ranking(one: Mined, scores: Float[Tensor, " p"]) -> dict[str, Tensor]:
     """Loss and successes of one complex, among the poses a user would be offered."""
-    out = {"loss": loss(scores, one.rmsd)}
+    out = {}
+    losses = []
     physics = -(one.terms.sum(-1) + one.intra)
     for name, source in (("flexible", Source.FLEXIBLE), ("rigid", Source.RIGID)):
         here = one.source == int(source)
         good = one.rmsd[here] < SUCCESS
+        if good.any() and not good.all():
+            losses.append(loss(scores[here], one.rmsd[here]))
         for kind, by in (("", scores), ("_physics", physics)):
             hit = good[by[here].argmax()] if len(good) else torch.tensor(False)
             out[f"{name}{kind}"] = hit.float()
         out[f"{name}_best"] = good.any().float()
+    if losses:
+        out["loss"] = torch.stack(losses).mean()
     return out

@@ -147,14 +147,19 @@ def test_training_lowers_the_loss(example):
     assert float(loss(fit([one])[0], one.rmsd).detach()) < before - 0.1 * before
 
 
-def test_draw_takes_true_poses_and_rivals(example):
+def test_draw_takes_true_poses_and_rivals_of_one_kind(example):
     fit = RankFit(small_score(), natives=2, rivals=3)
     one = fit.prepared(example)
-    picked = fit.draw(one, torch.Generator().manual_seed(0))
-    good = one.rmsd[picked] < 2
-    assert good.sum() == min(2, int((one.rmsd < 2).sum()))
-    assert (~good).sum() == min(3, int((one.rmsd >= 2).sum()))
-    assert len(set(picked.tolist())) == len(picked)
+    picks = fit.draw(one, torch.Generator().manual_seed(0))
+    assert picks
+    for picked in picks:
+        own = one.source[picked] == Source.FLEXIBLE
+        assert own.all() or not own.any()
+        kind = (one.source == Source.FLEXIBLE) == own[0]
+        good = one.rmsd[picked] < 2
+        assert good.sum() == min(2, int((kind & (one.rmsd < 2)).sum()))
+        assert (~good).sum() == min(3, int((kind & (one.rmsd >= 2)).sum()))
+        assert len(set(picked.tolist())) == len(picked)
 
 
 # the model
