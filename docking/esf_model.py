@@ -16,12 +16,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from docking.box import Box
-from docking.conformers import generate
 from docking.correlate import ReceptorSpectrum
 from docking.field_bodies import WALL, FieldBodies, read_overlaps
 from docking.field_cells import BoxedSpectrum, best_cells
 from docking.grid import Grid
-from docking.learned.field_fit import FieldFit, superposed
+from docking.learned.field_fit import FieldFit
 from docking.learned.lean_fields import LeanFields
 from docking.ligand import Ligand
 from docking.model import PhysicsModel
@@ -35,13 +34,13 @@ from docking.result import DockingResult
 from docking.rotation import hopf_grid
 from docking.scalar_field import ScalarField
 from docking.symmetry import Symmetry
+from docking.unlike_conformers import unlike
 from overparam.checkpoint import load_module
 from overparam.errors import InputError
 
 _STEP = 1.0  # of the lattice of places, angstrom, if the fields' wave numbers allow
 _FADED = 5.5  # widths from an emitter at which an overlap is below 1e-3 of its largest
 _LOOKED_AT, _REFINED = 400, 48  # cells compared with each other, and refined
-_DIFFERENT = 0.5  # least RMSD of two conformers searched, superposed, angstrom
 
 
 class _Laid(NamedTuple):
@@ -125,9 +124,9 @@ class EsfModel(PhysicsModel):
         x, given = given_poses(ligand, coords)
         maps = self._laid_for(pocket).maps
         heavy = torch.as_tensor(np.flatnonzero(ligand.heavy))
-        flat = x.reshape(-1, len(ligand), 3)[:, heavy]
+        flat = x.reshape(-1, len(ligand), 3).cpu()[:, heavy]
         score = read_overlaps(self.net, ligand, flat, maps)
-        score = score.to(x.dtype).reshape(x.shape[:-2])
+        score = score.to(x).reshape(x.shape[:-2])
         return score if isinstance(given, Tensor) else score.numpy()
 
     def minimize(
@@ -205,7 +204,7 @@ class EsfModel(PhysicsModel):
                 raise InputError(f"{ligand.name}: {kind} needs a ligand with 3-D coordinates")
             coords = ligand.coords[None]
         else:
-            coords, told = _different(ligand, conformers, seed)
+            coords, told = unlike(ligand, conformers, seed)
             warnings += told
         with _threads(threads):
             poses, chosen, scores = self._searched(pocket, ligand, coords, box, effort)
@@ -277,27 +276,6 @@ class EsfModel(PhysicsModel):
             a, b, c = ((pocket.high - pocket.low) / 2).tolist()
             self._laid_out[pocket] = _Laid(BoxedSpectrum.of(spectrum, (a, b, c), WALL), maps)
         return self._laid_out[pocket]
-
-
-def _different(ligand: Ligand, count: int, seed: int) -> tuple[Float[ndarray, "c n 3"], list[str]]:
-    """Conformers that no rigid motion brings together, and what went wrong."""
-    kept: list[ndarray] = []
-    warnings: list[str] = []
-    for number in range(1, count + 1):
-        made = generate(ligand, limit=1, seed=(seed + 1) * number)
-        warnings += made.warnings
-        x = made.coords[0]
-        near = (
-            np.sqrt(
-                ((superposed(x[ligand.heavy], y[ligand.heavy]) - y[ligand.heavy]) ** 2)
-                .sum(-1)
-                .mean()
-            )
-            for y in kept
-        )
-        if all(rmsd >= _DIFFERENT for rmsd in near):
-            kept.append(x)
-    return np.stack(kept), list(dict.fromkeys(warnings))
 
 
 @contextmanager

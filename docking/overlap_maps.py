@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -92,7 +92,7 @@ class OverlapMaps:
             out[:, :, :, c] = (both @ last).transpose(2, 3)
         return out.flatten(3).flatten(0, 2)
 
-    def _waves(self, spectrum: ReceptorSpectrum) -> list[Tensor]:
+    def _waves(self, spectrum: ReceptorSpectrum) -> list[Complex[Tensor, "k x"]]:
         """Waves along each axis at the lattice's points and one beyond each end."""
         reach = spectrum.sphere.reach
         k = torch.arange(-reach, reach + 1, dtype=torch.float64) * spectrum.grid.k_step
@@ -129,7 +129,7 @@ class _Read(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, grid, shape, u, A):
-        first = torch.minimum(u.floor().long(), torch.tensor(shape) - _POINTS)
+        first = torch.minimum(u.floor().long().clamp(min=0), torch.tensor(shape) - _POINTS)
         steep, value, seen = torch.empty_like(u), torch.empty_like(u[:, 0]), torch.empty_like(A)
         near = _near(shape[1:])
         for start in range(0, len(u), _AT_ONCE):
@@ -176,7 +176,7 @@ def _near(shape: tuple[int, int]) -> Int[Tensor, " w"]:
 
 def _conjugate_shapes(
     k: Float[Tensor, "k 3"], basis: RadialBasis, lmax: int
-) -> Float[Tensor, "q k"]:
+) -> Complex[Tensor, "q k"]:
     """Conjugate transforms of the ligand's functions, (j, lm) by wave vector."""
     degree = torch.tensor(degrees(lmax))
     radial = basis.transform(k.norm(dim=1), lmax)[..., degree]

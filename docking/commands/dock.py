@@ -193,9 +193,12 @@ def show(results: "list[DockingResult]") -> None:
         if table is not None:
             table.add_row(result.ligand.name, str(len(result)), _energy(result, 0))
             continue
-        one = _table(Table, f"{result.ligand.name}, {result.model}", ["rank", unit, "RMSD to best"])
+        sure = result.poses[0].confidence is not None
+        columns = ["rank", unit, *(["within 2 A"] if sure else []), "RMSD to best"]
+        one = _table(Table, f"{result.ligand.name}, {result.model}", columns)
         for index, pose in enumerate(result.poses):
-            one.add_row(str(pose.rank), _energy(result, index), f"{pose.rmsd_to_best:.2f}")
+            chance = [f"{100 * pose.confidence:.0f} %"] if pose.confidence is not None else []
+            one.add_row(str(pose.rank), _energy(result, index), *chance, f"{pose.rmsd_to_best:.2f}")
         console.print(one)
     if table is not None:
         console.print(table)

@@ -114,15 +114,17 @@ class RankFit(OverparameterizedModule):
         self, batch: Sequence[Mined], chosen: Sequence[Tensor] | None = None
     ) -> list[Float[Tensor, " p"]]:
         """Scores of the poses of every complex, or of some of them."""
-        fields = self.score.fields(PocketGraph.joined([one.pocket for one in batch]))
-        readouts = self.score.readouts(MoleculeGraph.joined([one.molecule for one in batch]))
+        where = self.device
+        pockets = PocketGraph.joined([one.pocket for one in batch]).to(where)
+        molecules = MoleculeGraph.joined([one.molecule for one in batch]).to(where)
+        fields, readouts = self.score.fields(pockets), self.score.readouts(molecules)
         scores = []
         for k, (one, field, A) in enumerate(zip(batch, fields, readouts, strict=True)):
             pick = slice(None) if chosen is None else chosen[k]
-            x = one.coords[pick]
+            x = one.coords[pick].to(where)
             if self.training and self.noise:
                 x = x + self.noise * torch.randn_like(x)
-            physics = self.score.energies(one.terms[pick], one.intra[pick])
+            physics = self.score.energies(one.terms[pick].to(where), one.intra[pick].to(where))
             scores.append(physics + field.scores(A, x))
         return scores
 
@@ -170,8 +172,13 @@ class RankFit(OverparameterizedModule):
     def _measure(self, stage: str, batch: Sequence[MinedComplex]) -> None:
         made = [self.prepared(example) for example in batch]
         for one, scores in zip(made, self(made), strict=True):
-            for name, value in ranking(one, scores).items():
+            for name, value in ranking(one, scores.cpu()).items():
                 self.log(f"{stage}/{name}", value, sync_dist=True, batch_size=1)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "RankFit":
+        """Copy everything but the prepared complexes, which nobody changes."""
+        memo[id(self._made)] = self._made
+        return super().__deepcopy__(memo)
 
 
 def mined(example: MinedComplex, score: HybridScore) -> Mined:

@@ -69,6 +69,13 @@ def poses_in(box, ligand, seed, count=12):
     return np.stack(made)
 
 
+@cache
+def spread():
+    """Standard deviation of the scores of poses in the box."""
+    model, box, prepared, ligand = setting()
+    return model.score(prepared, ligand, poses_in(box, ligand, 1, 40)).std()
+
+
 def fields_of(model, prepared, ligand, coords):
     """The receptor's field, and the ligand's in a pose."""
     receptor = model._laid_for(prepared).boxed.plain.field
@@ -80,22 +87,18 @@ def fields_of(model, prepared, ligand, coords):
 # scores
 
 
-@few
-@given(seed=seeds)
-def test_scores_are_the_quadrature_of_the_overlap(seed):
+def test_scores_are_the_quadrature_of_the_overlap():
     model, box, prepared, ligand = setting()
-    x = poses_in(box, ligand, seed % 10**6, 4)
-    told = model.score(prepared, ligand, x)
-    points = Grid(40, 0.75, tuple(box.center))
-    slow = []
+    # The fields are so wide that a sum over these points is an integral to rounding.
+    points = Grid(32, 1.0, tuple(box.center))
+    receptor = fields_of(model, prepared, ligand, ligand.coords)[0].on_grid(points)
+    x = poses_in(box, ligand, 7, 5)
+    told, slow = model.score(prepared, ligand, x), []
     for pose in x:
-        receptor, field = fields_of(model, prepared, ligand, pose)
-        product = receptor.on_grid(points) * field.on_grid(points)
-        slow.append(float(product.sum()) * points.spacing**3)
-    spread = poses_in(box, ligand, 1, 40)
-    spread = model.score(prepared, ligand, spread).std()
-    # Wave numbers beyond the band, and periodic images of what little is left at its edge.
-    np.testing.assert_allclose(told, slow, rtol=0, atol=0.02 * spread)
+        field = fields_of(model, prepared, ligand, pose)[1].on_grid(points)
+        slow.append(float((receptor * field).sum()) * points.spacing**3)
+    # What is left out are wave numbers beyond the band.
+    np.testing.assert_allclose(told, slow, rtol=0, atol=0.01 * spread())
 
 
 def test_scores_are_those_of_the_correlation_at_lattice_places():
@@ -127,8 +130,8 @@ def test_turning_receptor_and_ligand_together_changes_no_score(seed):
     assert other_box.contains(near @ turn.T).all() and box.contains(near).all()
     here = model.score(prepared, ligand, near)
     there = other.score(turned, moved, near @ turn.T)
-    spread = model.score(prepared, ligand, poses_in(box, ligand, 1, 40)).std()
-    assert abs(here - there) < 0.02 * spread
+    # Of the wave vectors of a cube those in a ball are not alike in all directions.
+    assert abs(here - there) < 0.01 * spread()
 
 
 def test_scores_do_not_depend_on_company_and_leaving_the_box_costs():
@@ -146,7 +149,8 @@ def test_scores_have_gradients_in_all_coordinates():
     model, _, prepared, ligand = setting()
     x = torch.tensor(ligand.coords, requires_grad=True)
     score = model.score(prepared, ligand, x)
-    assert float(score) == pytest.approx(float(model.score(prepared, ligand)), abs=1e-6)
+    plain = float(model.score(prepared, ligand))
+    assert float(score.detach()) == pytest.approx(plain, abs=1e-6)
     score.backward()
     along = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     step = 1e-4
@@ -183,7 +187,7 @@ def test_docking_ends_above_every_pose_of_the_lattice():
     best = float(torch.stack(found).max())
     assert len(found) > 20
     assert result.poses[0].score > best
-    assert box.contains(result.coords[0][ligand.heavy])
+    assert box.contains(result.coords[0][ligand.heavy]).all()
 
 
 def test_poses_are_apart_in_order_and_have_their_scores():
