@@ -1,5 +1,7 @@
 """Mined poses, training on them, and docking with what was trained."""
 
+import functools
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -19,9 +21,12 @@ from docking.learned.rank_fit import RankFit, loss, mined, ranking
 from docking.mined_complexes import MinedComplexes, MinedExample
 from docking.physics import vina_energy
 from overparam.errors import InputError
+from overparam.testing import ModuleContract
 from tests.docking import demo
 from tests.docking.corpus import write_corpus
 
+# most runs here train only
+pytestmark = pytest.mark.filterwarnings("ignore:.*no `val_dataloader`.*")
 KEY = "1bju"
 MINER = PoseMiner(effort=0.02, flexible=4, rigid=4, near=2)
 
@@ -42,11 +47,16 @@ def trained(score, seed=0):
     return score.eval()
 
 
-@pytest.fixture(scope="module")
-def example():
+@functools.cache
+def mined_demo():
     ligand = demo.ligand(KEY)
     receptor = demo.receptor(KEY).without_ligand(ligand)
     return MinedExample(KEY, receptor, ligand, MINER(KEY, receptor, ligand))
+
+
+@pytest.fixture(scope="module")
+def example():
+    return mined_demo()
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +64,21 @@ def setting(example):
     model = HybridModel(trained(small_score()))
     box = Box.from_ligand(example.ligand, padding=3.0)
     return model, box, model.prepare(example.receptor, box), example.ligand
+
+
+class TestContract(ModuleContract):
+    compiles = exports = compacts = False
+
+    def make(self):
+        return RankFit(small_score())
+
+    def batch(self, seed):
+        return [mined_demo()]
+
+    # Its input is a graph: the networks' own tests hold the laws of masks.
+    test_masks_survive = None
+    # Examples are molecules, which the file of tensors of this test cannot hold.
+    test_two_processes_train_the_same_module = None
 
 
 # mining
