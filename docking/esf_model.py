@@ -3,8 +3,6 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -39,7 +37,7 @@ from overparam.checkpoint import load_module
 from overparam.errors import InputError
 
 _STEP = 1.0  # of the lattice of places, angstrom, if the fields' wave numbers allow
-_FADED = 5.5  # widths from an emitter at which an overlap is below 1e-3 of its largest
+_FADED = 5.5  # widths at which u**6 exp(-u**2 / 2), degree 3 on 3, is 1e-3 of its largest
 _LOOKED_AT, _REFINED = 400, 48  # cells compared with each other, and refined
 
 
@@ -186,14 +184,7 @@ class EsfModel(PhysicsModel):
         Raises:
             InputError: If the ligand cannot fit the box or another model prepared the pocket.
         """
-        if num_poses < 1:
-            raise ValueError(f"num_poses must be at least 1, got {num_poses}")
-        if method not in (None, "grid"):
-            raise ValueError(f"method must be grid for {self.name}, got {method!r}")
-        if conformers < 0:
-            raise ValueError(f"conformers must be 0 or more, got {conformers}")
-        if not effort > 0:
-            raise ValueError(f"effort must be positive, got {effort}")
+        _check(num_poses, effort, conformers, method)
         started = time.perf_counter()
         box = Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low)
         box.check_fits(ligand)
@@ -206,8 +197,12 @@ class EsfModel(PhysicsModel):
         else:
             coords, told = unlike(ligand, conformers, seed)
             warnings += told
-        with _threads(threads):
-            poses, chosen, scores = self._searched(pocket, ligand, coords, box, effort)
+        before = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads))  # correlation follows it too
+        try:
+            poses, chosen, scores = self._searched(pocket, ligand, coords, effort)
+        finally:
+            torch.set_num_threads(before)
         symmetry = Symmetry.of(ligand.mol)
         kept = best_apart(poses, -scores, symmetry, num_poses)
         return DockingResult(
@@ -224,7 +219,6 @@ class EsfModel(PhysicsModel):
         pocket: PocketField,
         ligand: Ligand,
         coords: Float[ndarray, "c n 3"],
-        box: Box,
         effort: float,
     ) -> tuple[Float[ndarray, "p n 3"], Int[ndarray, " p"], Float[ndarray, " p"]]:
         """Maxima, the conformer of each, and their scores."""
@@ -239,7 +233,7 @@ class EsfModel(PhysicsModel):
         conformer = likely // len(rotations)
         turns = rotations[likely % len(rotations)].double()
         places = torch.cat([motion.translation for motion, _ in cells])[likely]
-        places = places + torch.as_tensor(box.center)
+        places = places + torch.as_tensor((pocket.low + pocket.high) / 2)
         # The reward for being inside has soft walls: the score has not.
         score = bodies.score(laid.maps, conformer, turns, places)
         far = torch.as_tensor(
@@ -278,15 +272,15 @@ class EsfModel(PhysicsModel):
         return self._laid_out[pocket]
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch, and what follows its number, run in so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _check(num_poses: int, effort: float, conformers: int, method: str | None) -> None:
+    if num_poses < 1:
+        raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+    if method not in (None, "grid"):
+        raise ValueError(f"method must be grid for {EsfModel.name}, got {method!r}")
+    if conformers < 0:
+        raise ValueError(f"conformers must be 0 or more, got {conformers}")
+    if not 0 < effort < math.inf:
+        raise ValueError(f"effort must be positive and finite, got {effort}")
 
 
 def _fingerprint(net: LeanFields) -> str:
