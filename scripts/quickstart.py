@@ -18,7 +18,7 @@ def main(args: list[str] | None = None) -> float:
     """Run the jobs; return the PSNR of the photograph."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder")
-    parser.add_argument("--side", type=int, default=256, help="pixels of the photograph's side")
+    parser.add_argument("--side", type=int, default=192, help="pixels of the photograph's side")
     parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each fit")
     parser.add_argument("--effort", type=float, default=1.0, help="of each docking search")
     parser.add_argument("--seed", type=int, default=0, help="seed of every random choice")
