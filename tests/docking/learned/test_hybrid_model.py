@@ -1,6 +1,7 @@
 """Mined poses, training on them, and docking with what was trained."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from docking.learned.lean_net import MoleculeNet, PocketNet
 from docking.learned.pose_set import PoseMiner, PoseSet, Source
 from docking.learned.rank_fit import RankFit, loss, mined, ranking
 from docking.mined_complexes import MinedComplexes, MinedExample
+from docking.models import WEIGHTS
 from docking.physics import vina_energy
 from overparam.errors import InputError
 from overparam.testing import ModuleContract
@@ -289,3 +291,39 @@ def test_confidence_features_ignore_a_common_shift(scores, shift):
     a, b = features(s, 3, 20), features(s + shift, 3, 20)
     np.testing.assert_allclose(a[:, :4], b[:, :4], atol=1e-9)
     assert np.isfinite(a).all()
+
+
+# what is shipped
+
+
+def test_shipped_weights_say_where_they_come_from():
+    files = sorted(WEIGHTS.glob("*.ckpt"))
+    assert [file.stem for file in files] == ["hybrid"]
+    assert sum(file.stat().st_size for file in files) <= 10 * 2**20
+    for file in files:
+        record = json.loads(file.with_suffix(".json").read_text())
+        assert record["bytes"] == file.stat().st_size
+        assert len(record["data_hash"]) == 64
+        assert record["command"].startswith("python -m docking fit --config")
+        assert isinstance(record["seed"], int)
+        net = load_model(file.stem).net
+        # All parameters of the training module are those of the score.
+        assert record["parameters"] == sum(p.numel() for p in net.parameters())
+        held = [value for row in record["log"] for name, value in row.items() if name == "val/loss"]
+        assert len(held) == record["config"]["trainer"]["max_epochs"]
+
+
+def test_shipped_score_tells_true_poses_from_others_as_well_as_physics():
+    model, physics = load_model("hybrid"), load_model("physics")
+    ranks = {"hybrid": 0, "physics": 0}
+    for key in demo.IDS:
+        ligand = demo.ligand(key)
+        receptor = demo.receptor(key).without_ligand(ligand)
+        box = Box.from_ligand(ligand, padding=3.0)
+        rng = np.random.default_rng(0)
+        moved = ligand.coords + rng.normal(0, 2.0, (60, 1, 3))
+        x = np.concatenate([ligand.coords[None], moved])
+        for name, one in (("hybrid", model), ("physics", physics)):
+            scores = one.score(one.prepare(receptor, box), ligand, x)
+            ranks[name] += int((scores > scores[0]).sum())
+    assert ranks["hybrid"] <= ranks["physics"] + 2
