@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from docking.box import Box
 from docking.ligand import Ligand
-from docking.model import load_model
+from docking.models import load_model
 from docking.result import DockingResult, Pose
 from docking.symmetry import Symmetry
 

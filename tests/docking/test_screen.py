@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from docking.box import Box
 from docking.ligand import Failure, Ligand
-from docking.model import load_model
+from docking.models import load_model
 from docking.screen import screen
 from docking.screening.library import Library, Names
 from docking.screening.task import Task
