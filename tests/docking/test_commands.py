@@ -301,7 +301,7 @@ def test_screen_from_the_command_line(pocket, type_in, tmp_path):
             ["dock", *RECEPTOR, *LIGAND, "--center", 11, 2, -11, "--size", 1, 1, 1, "--out", "x"],
             ["do not fit the box"],
         ),
-        (["dock", *RECEPTOR, *LIGAND, *BOX, "--scoring", "esf", "--out", "x"], ["no model", "esf", "hybrid"]),
+        (["dock", *RECEPTOR, *LIGAND, *BOX, "--scoring", "esf", "--out", "x"], ["no model"]),
         (["dock", *RECEPTOR, *LIGAND, *BOX, "--num-poses", 0, "--out", "x"], ["--num-poses"]),
         (["dock", *RECEPTOR, *LIGAND, *BOX, "--effort", "nan", "--out", "x"], ["--effort"]),
         (["dock", *RECEPTOR, *LIGAND, *BOX, "--seed", -1, "--out", "x"], ["--seed"]),
