@@ -38,6 +38,11 @@ def pooled(parcel: bytes, entries: Iterable[Entry], workers: int) -> Iterator[Ou
         crew = [_Process(parcel) for _ in range(workers)]
         more = True
         while True:
+            # First: what is given out makes room for what is handed over. The other way round all
+            # could be idle with room for none, and nothing would ever be heard again.
+            while given in done:
+                yield done.pop(given)
+                given += 1
             for process in crew:
                 if process.job is not None or not process.ready:
                     continue
@@ -49,9 +54,6 @@ def pooled(parcel: bytes, entries: Iterable[Entry], workers: int) -> Iterator[Ou
                     if entry is not None:
                         process.give(_Job(handed, entry))
                         handed += 1
-            while given in done:
-                yield done.pop(given)
-                given += 1
             if not more and given == handed:
                 return
             ready = wait([process.pipe for process in crew])
