@@ -60,7 +60,7 @@ class PairField:
             i, m, offset, r = self._pairs(points[start : start + step])
             radial = self.basis(r)
             shape = _harmonics(offset, r, self.lmax)
-            # One sparse matrix from (emitter, radial, harmonic) to points serves all atoms.
+            # What an emitter spreads over its points serves all atoms.
             out[:, start : start + step] = self._spread(weights, i, m, radial, shape, step)[
                 :, : len(points) - start
             ]
@@ -79,7 +79,7 @@ class PairField:
         near, place = torch.unique(m, return_inverse=True)
         features = (radial[:, :, None] * shape[:, None, :]).flatten(1)
         out = weights.new_zeros(points, atoms)
-        # Emitters one block at a time: a dense product per emitter would be mostly zeros.
+        # One emitter at a time: a dense matrix of all emitters and points would be mostly zeros.
         order = torch.argsort(place, stable=True)
         bounds = torch.searchsorted(place[order], torch.arange(len(near) + 1, device=m.device))
         ends = bounds.tolist()
