@@ -24,7 +24,7 @@ from docking.ligand import Ligand
 from docking.model import PhysicsModel
 from docking.molecule import Receptor
 from docking.overlap_maps import OverlapMaps
-from docking.pocket_file import Learned
+from docking.pocket_file import Learned, learned_by
 from docking.pocket_map import PocketField
 from docking.pose_input import given_poses
 from docking.ranking import APART, best_apart, ranked
@@ -246,13 +246,17 @@ class EsfModel(PhysicsModel):
         made = bodies.whole(conformer, found.rotation, found.center)
         return made, conformer.numpy(), found.score.numpy()
 
+    def check_pocket(self, pocket: PocketField) -> None:
+        """Refuse a pocket that another model prepared.
+
+        Raises:
+            InputError: If it did.
+        """
+        learned_by(pocket, self.fingerprint, self.name)
+
     def _laid_for(self, pocket: PocketField) -> _Laid:
         """Spectrum and maps of a pocket, made once."""
-        kept = pocket.learned
-        if kept is None or kept.model != self.fingerprint:
-            raise InputError(
-                f"the pocket was not prepared by this {self.name} model: prepare it with it"
-            )
+        kept = learned_by(pocket, self.fingerprint, self.name)
         if pocket not in self._laid_out:
             net = self.net
             field = ScalarField(kept.coefficients[0], kept.positions, net.receptor_basis)

@@ -1,4 +1,7 @@
-"""What a search for the hybrid score reads: a map of every atom, physics and field together."""
+"""What a search for the hybrid score reads: physics and field together.
+
+For many energies a map of every ligand atom, made for the ligand; for few the field's channels.
+"""
 
 from weakref import WeakKeyDictionary
 
@@ -33,6 +36,7 @@ class HybridMaps:
     def __init__(self, scale: float) -> None:
         self.scale = scale
         self._channels: WeakKeyDictionary[PocketField, Tensor] = WeakKeyDictionary()
+        self._fine: WeakKeyDictionary[PocketField, ndarray] = WeakKeyDictionary()
 
     def channels(self, pocket: PocketField, field: PairField) -> Float[Tensor, "q x y z"]:
         """Maps of the field's channels on the coarse lattice, kept with the pocket."""
@@ -43,6 +47,34 @@ class HybridMaps:
                 made = field.atom_maps(every, lattice)
             self._channels[pocket] = made.clone()
         return self._channels[pocket]
+
+    def fine(self, pocket: PocketField, field: PairField) -> Float[ndarray, "x y z q"]:
+        """The channels on the lattice of the physics maps, kept with the pocket."""
+        if pocket not in self._fine:
+            coarse = self.channels(pocket, field).numpy()
+            fine = _finer(coarse, _coarse(pocket.lattice), pocket.lattice)
+            self._fine[pocket] = np.ascontiguousarray(np.moveaxis(fine, 0, -1))
+        return self._fine[pocket]
+
+    def direct(
+        self,
+        pocket: PocketField,
+        field: PairField,
+        A: Float[Tensor, "n q"],
+        physics: Maps,
+        ligand: Ligand,
+        problem: Flexible,
+    ) -> Maps:
+        """Maps that are read channel by channel: nothing is made for the ligand.
+
+        Energies are those of ``of`` up to rounding.
+        """
+        place = np.cumsum(ligand.heavy) - 1
+        readout = -self.scale * A.numpy()[place[problem.order]]
+        return physics._replace(
+            channels=self.fine(pocket, field),
+            readout=np.ascontiguousarray(readout, dtype=np.float32),
+        )
 
     def of(
         self,

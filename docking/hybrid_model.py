@@ -1,6 +1,7 @@
 """HybridModel: dock and rank with physics and a learned field together."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -21,17 +22,19 @@ from docking.learned.rank_fit import RankFit
 from docking.ligand import Ligand
 from docking.model import PhysicsModel
 from docking.molecule import Receptor
-from docking.physics import atom_terms
-from docking.pocket_file import Learned
+from docking.physics import ATOM_CAP, atom_terms
+from docking.pocket_file import Learned, learned_by
 from docking.pocket_map import PocketField
 from docking.pose_input import given_poses
 from docking.ranking import best_apart, ranked
 from docking.result import Pose
+from docking.search.engine import Budget, Minima, settle
 from docking.search.problem import Flexible, Maps
 from docking.symmetry import Symmetry
+from docking.vina_table import cap
 from overparam.checkpoint import load_module
-from overparam.errors import InputError
 
+_OUT = 5  # steps of a descent in physics alone, before the field counts
 _POINTS = 2.0  # spacing of the points that stand for a box when a pocket is cropped, angstrom
 
 
@@ -67,6 +70,7 @@ class HybridModel(PhysicsModel):
         self.fingerprint = _fingerprint(score)
         self.guided = guided
         self._hybrid_maps = HybridMaps(score.temperature_now())
+        self._fields: WeakKeyDictionary[PocketField, PairField] = WeakKeyDictionary()
         self._readouts: WeakKeyDictionary[Ligand, Tensor] = WeakKeyDictionary()
 
     @classmethod
@@ -100,6 +104,7 @@ class HybridModel(PhysicsModel):
         pocket.learned = Learned(
             self.fingerprint, (field.coefficients.clone(),), field.positions.clone()
         )
+        self._hybrid_maps.channels(pocket, self._field(pocket))
         return pocket
 
     def score(self, pocket: PocketField, ligand: Ligand, coords: Any = None) -> Any:
@@ -121,7 +126,7 @@ class HybridModel(PhysicsModel):
         x, given = given_poses(ligand, coords)
         flat = x.reshape(-1, len(ligand), 3)
         intra = torch.zeros(len(flat), dtype=flat.dtype)
-        physics, learned = self._parts(pocket, ligand, flat, intra)
+        _, physics, learned = self._parts(pocket, ligand, flat, intra)
         score = (physics + learned).reshape(x.shape[:-2])
         return score if isinstance(given, Tensor) else score.detach().numpy()
 
@@ -136,7 +141,7 @@ class HybridModel(PhysicsModel):
     ) -> list[Pose]:
         x = torch.as_tensor(poses)
         intra = self._intra(ligand, x)
-        physics, learned = (
+        inter, physics, learned = (
             part.numpy() for part in self._parts(pocket, ligand, x, intra - intra.min())
         )
         total = physics + learned
@@ -144,7 +149,7 @@ class HybridModel(PhysicsModel):
         # As with Vina, the ligand's own energy counts from that of the best pose.
         own = self.net.own_weight() * (intra[kept[:1]] - intra.min()).numpy()
         terms = {
-            "inter": self._inter(pocket, ligand, x).numpy(),
+            "inter": inter,
             "intra": intra.numpy(),
             "physics": physics + own,
             "learned": learned,
@@ -155,14 +160,29 @@ class HybridModel(PhysicsModel):
         return ranked(poses, total + own, kept, conformer, symmetry, terms, probability)
 
     def _laid(
-        self, pocket: PocketField, ligand: Ligand, problem: Flexible
+        self, pocket: PocketField, ligand: Ligand, problem: Flexible, *, few: bool = False
     ) -> tuple[Maps, Flexible]:
         maps = self._search_maps(pocket)
         field = self._field(pocket)
         if not self.guided:
             return maps, problem
         A = self._readout(ligand)
+        if few:
+            return self._hybrid_maps.direct(pocket, field, A, maps, ligand, problem), problem
         return self._hybrid_maps.of(pocket, field, A, maps, ligand, problem)
+
+    def _searched(
+        self, pocket: PocketField, maps: Maps, problem: Flexible, budget: Budget, **how: int
+    ) -> Minima:
+        if not len(maps.readout):
+            return super()._searched(pocket, maps, problem, budget, **how)
+        # Read channel by channel the field is dear: physics finds the way out of the walls. Not
+        # all the way to its own minima, for those leave out some that the field would make.
+        begun = replace(budget, chains=round(1.5 * budget.chains), iterations=_OUT)
+        found = super()._searched(pocket, self._search_maps(pocket), problem, begun, **how)
+        return settle(
+            maps, problem.body, found, -(-len(found.energies) // 2), threads=how["threads"]
+        )
 
     def _parts(
         self,
@@ -170,25 +190,32 @@ class HybridModel(PhysicsModel):
         ligand: Ligand,
         x: Float[Tensor, "p n 3"],
         intra: Float[Tensor, " p"],
-    ) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
-        """Physics and learned part of the score of each pose."""
+    ) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"], Float[Tensor, " p"]]:
+        """Vina's ligand-receptor energy, physics and learned part of the score of each pose."""
         kinds = torch.as_tensor(ligand.vina_type)
         receptor_x = torch.as_tensor(pocket.receptor_positions, dtype=x.dtype)
-        terms = atom_terms(x, kinds, receptor_x, torch.as_tensor(pocket.receptor_types)).sum(1)
+        by_atom = atom_terms(x, kinds, receptor_x, torch.as_tensor(pocket.receptor_types))
+        inter, terms = cap(by_atom.sum(-1), ATOM_CAP).sum(-1), by_atom.sum(1)
         like = next(self.net.parameters()).dtype
         physics = self.net.energies(terms.to(like), intra.to(like))
         heavy = torch.as_tensor(np.flatnonzero(ligand.heavy))
         field = self._field(pocket)
         learned = field.scores(self._readout(ligand), x[:, heavy].to(like))
-        return physics.to(x.dtype), learned.to(x.dtype)
+        return inter, physics.to(x.dtype), learned.to(x.dtype)
+
+    def check_pocket(self, pocket: PocketField) -> None:
+        """Refuse a pocket that another model prepared.
+
+        Raises:
+            InputError: If it did.
+        """
+        learned_by(pocket, self.fingerprint, self.name)
 
     def _field(self, pocket: PocketField) -> PairField:
-        kept = pocket.learned
-        if kept is None or kept.model != self.fingerprint:
-            raise InputError(
-                f"the pocket was not prepared by this {self.name} model: prepare it with it"
-            )
-        return PairField(kept.coefficients[0], kept.positions, self.net.basis)
+        kept = learned_by(pocket, self.fingerprint, self.name)
+        if pocket not in self._fields:
+            self._fields[pocket] = PairField(kept.coefficients[0], kept.positions, self.net.basis)
+        return self._fields[pocket]
 
     def _readout(self, ligand: Ligand) -> Float[Tensor, "n q"]:
         if ligand not in self._readouts:

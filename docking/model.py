@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SPACING = 0.375
 """Lattice spacing of the search's maps, angstrom."""
+_RIGID = 16  # candidates of a rigid ligand: as many found the same poses on val as 40
 METHODS = ("chains", "batched", "grid")
 
 
@@ -82,6 +83,13 @@ class PhysicsModel:
         )
         self._search_maps(pocket)
         return pocket
+
+    def check_pocket(self, pocket: PocketField) -> None:
+        """Refuse a pocket this model cannot use; one with maps is enough for physics.
+
+        Raises:
+            InputError: If it cannot.
+        """
 
     def score(self, pocket: PocketField, ligand: Ligand, coords: Any = None) -> Any:
         """Minus the energy ``vina --score_only`` prints, by exact pair sums; higher is better.
@@ -132,7 +140,7 @@ class PhysicsModel:
             body = flexible(
                 ligand, pocket, pose[None], np.zeros(1), rigid=rigid, function=self.function
             )
-            maps, body = self._laid(pocket, ligand, body)
+            maps, body = self._laid(pocket, ligand, body, few=True)
             only = np.zeros(1, dtype=np.int64)
             start = Minima(np.zeros(1), only, at_rest(body), pose[body.order][None])
             best = refine(maps, body.body, start, only, iterations=50)
@@ -203,9 +211,10 @@ class PhysicsModel:
         level = np.zeros(len(coords))
         problem = flexible(ligand, pocket, coords, level, rigid=rigid, function=self.function)
         budget = Budget.of(len(problem.body.parents) - 1, len(problem.order), effort)
-        maps, problem = self._laid(pocket, ligand, problem)
+        few = method == "chains" and len(problem.body.parents) == 1
+        maps, problem = self._laid(pocket, ligand, problem, few=few)
         if method == "chains":
-            minima = search(maps, problem.body, budget, seed=seed, threads=threads)
+            minima = self._searched(pocket, maps, problem, budget, seed=seed, threads=threads)
         elif method == "batched":
             minima = self._on_device().search(pocket, maps, problem.body, budget, seed)
         else:
@@ -217,11 +226,12 @@ class PhysicsModel:
         # Neighbours of the best for its sake, and minima far enough apart to be reported.
         close = distinct(minima, 0.5, budget.refined // 4)
         symmetry = Symmetry.of(ligand.mol)
-        wanted = max(budget.refined, num_poses, self.candidates)
+        candidates = min(self.candidates, _RIGID) if rigid else self.candidates
+        wanted = max(budget.refined, num_poses, candidates)
         far = spread(minima, problem, symmetry, APART, wanted)
         chosen = np.union1d(close, far)
         refined = refine(maps, problem.body, minima, chosen, threads=threads)
-        some = spread(refined, problem, symmetry, APART, max(num_poses, self.candidates))
+        some = spread(refined, problem, symmetry, APART, max(num_poses, candidates))
         poses = whole(problem, maps, refined.conformers[some], refined.states[some])
         return DockingResult(
             ligand=ligand,
@@ -277,10 +287,24 @@ class PhysicsModel:
         return intramolecular(x, types, pairs, function=self.function)
 
     def _laid(
-        self, pocket: PocketField, ligand: Ligand, problem: Flexible
+        self, pocket: PocketField, ligand: Ligand, problem: Flexible, *, few: bool = False
     ) -> tuple[Maps, Flexible]:
-        """The maps a ligand reads, and the ligand with the map of each atom."""
+        """The maps a ligand reads, and the ligand with the map of each atom.
+
+        Args:
+            pocket: The pocket.
+            ligand: The ligand.
+            problem: The same, laid out for the search.
+            few: Whether compiled code will read them, some thousand times at most: then little
+                should be spent on making them.
+        """
         return self._search_maps(pocket), problem
+
+    def _searched(
+        self, pocket: PocketField, maps: Maps, problem: Flexible, budget: Budget, **how: int
+    ) -> Minima:
+        """Minima of the chains."""
+        return search(maps, problem.body, budget, **how)
 
     def _on_device(self) -> "DeviceSearch":
         from docking.search.on_device import DeviceSearch

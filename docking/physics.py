@@ -17,6 +17,7 @@ from torch import Tensor
 
 from docking.ligand import Ligand
 from docking.molecule import Receptor
+from docking.search.exact import pair_constants, pose_terms
 from docking.terms import TERMS, VINA, ScoringFunction, pair_energy, pair_terms
 from docking.vina_table import cap, table_terms
 
@@ -102,11 +103,14 @@ def atom_terms(
     active = (types >= 0).nonzero()[:, 0]
     solid = (receptor_types >= 0).nonzero()[:, 0]
     if poses and len(active) and len(solid):
-        flat, y = x[:, active].reshape(-1, 3), receptor_x[solid].to(x)
+        y, kinds_y = receptor_x[solid].to(x), receptor_types[solid]
+        if not table and _plain(x, y):
+            return _compiled_terms(x, types, y, kinds_y, function)
+        flat = x[:, active].reshape(-1, 3)
         i, j = contacts(flat.detach(), y.detach(), function.cutoff)
         pose, atom = i // len(active), active[i % len(active)]
         r = (flat[i] - y[j]).square().sum(-1).clamp(min=1e-12).sqrt()
-        kinds = types[atom], receptor_types[solid][j]
+        kinds = types[atom], kinds_y[j]
         if table:
             energy = table_terms(r, *kinds, function=function)
         else:
@@ -114,6 +118,30 @@ def atom_terms(
             energy = pair_terms(r, *kinds, function=function) * scale
         out = out.index_add(0, pose * atoms + atom, energy)
     return out.reshape(poses, atoms, -1)
+
+
+def _plain(x: Tensor, y: Tensor) -> bool:
+    """Whether all there is to find are numbers, in double precision and on the CPU."""
+    wanted = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    return x.device.type == "cpu" and x.dtype == torch.float64 and not wanted
+
+
+def _compiled_terms(
+    x: Float[Tensor, "p n 3"],
+    types: Int[Tensor, " n"],
+    y: Float[Tensor, "m 3"],
+    y_types: Int[Tensor, " m"],
+    function: ScoringFunction,
+) -> Float[Tensor, "p n terms"]:
+    poses, places = x.detach().contiguous().numpy(), y.detach().numpy()
+    near = (places > poses.min((0, 1)) - function.cutoff) & (
+        places < poses.max((0, 1)) + function.cutoff
+    )
+    chosen = np.flatnonzero(near.all(1))
+    out = np.zeros((*poses.shape[:2], len(TERMS)))
+    kinds = types.to(torch.int64).numpy(), y_types.to(torch.int64).numpy()[chosen]
+    pose_terms(poses, kinds[0], places[chosen], kinds[1], pair_constants(function), out)
+    return torch.as_tensor(out)
 
 
 def intermolecular(

@@ -98,6 +98,18 @@ class Learned:
     positions: Tensor
 
 
+def learned_by(pocket: Any, model: str, name: str) -> Learned:
+    """What the model with this fingerprint keeps of a pocket.
+
+    Raises:
+        InputError: If it did not prepare the pocket.
+    """
+    kept: Learned | None = pocket.learned
+    if kept is None or kept.model != model:
+        raise InputError(f"the pocket was not prepared by this {name} model: prepare it with it")
+    return kept
+
+
 def _learned(state: dict[str, Any] | None) -> Learned | None:
     if state is None:
         return None

@@ -106,7 +106,7 @@ def screen(
         Rows in order of the records, failed ones included.
 
     Raises:
-        InputError: If the library or ``out`` cannot be used, ray is missing, or, with
+        InputError: If the library, the pocket or ``out`` cannot be used, ray is missing, or, with
             ``on_error="raise"``, a record fails.
         ValueError: If a number or a name is out of range.
     """
@@ -127,6 +127,7 @@ def screen(
         import_ray()
     if out is None and (resume or overwrite):
         raise ValueError("resume and overwrite need the folder of the screen: give out")
+    model.check_pocket(pocket)
     source = Library(library)
     source.check()
     task = Task(num_poses, rigid, seed, float(effort))
@@ -145,6 +146,7 @@ def screen(
     deciding = {
         "command": "screen",
         "scoring": model.name,
+        "weights": getattr(model, "fingerprint", None),
         "pocket_sha256": fingerprint(pocket),
         **source.settings(),
         "num_poses": num_poses,

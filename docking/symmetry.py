@@ -10,16 +10,17 @@ independently of each other (each trifluoromethyl, each phenyl), the sum of squa
 parts, and so does its minimum: the cost is the sum of the parts' sizes, not their product.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from docking.search.matching import add_least_squares, add_squares
+
 MAX_MAPS = 10_000
 """Permutations kept for one independent part; see ``Symmetry.capped``."""
-_ELEMENTS = 1_000_000  # squared distances held at once: 8 MB
 _STEPS_PER_MAP = 100  # of the enumeration, before it gives up on a part
 
 
@@ -110,15 +111,12 @@ class Symmetry:
             if x.shape[1:] != (self.atoms, 3):
                 raise ValueError(f"{name} must have shape (p, {self.atoms}, 3), got {x.shape}")
         a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-        fixed = self._fixed
+        a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
         total = np.zeros((len(a), len(b)))
-        for rows in _chunks(len(a), max(1, len(b)) * 3 * max(1, len(fixed))):
-            offset = a[rows, None][:, :, fixed] - b[None][:, :, fixed]
-            total[rows] = np.einsum("pqni,pqni->pq", offset, offset)
-        for atoms, maps in self.parts:
-            for row in range(len(a)):
-                for columns in _chunks(len(b), 3 * len(atoms) ** 2):
-                    total[row, columns] += _least(a[row, atoms], b[columns], atoms, maps)
+        for one, sums in zip(a, total, strict=True):
+            add_squares(one, b, self._fixed, sums)
+            for atoms, maps in self.parts:
+                add_least_squares(one, b, atoms, maps, sums)
         return np.sqrt(total / len(self.heavy))
 
     def cluster(
@@ -155,32 +153,6 @@ class Symmetry:
                 distance = self.rmsd(coords[best : best + 1], coords[waiting])[0]
                 waiting = waiting[distance > cutoff]
         return np.array(kept, dtype=np.int64)
-
-
-def _least(
-    one: Float[ndarray, "k 3"],
-    many: Float[ndarray, "q n 3"],
-    atoms: Int[ndarray, " k"],
-    maps: Int[ndarray, "g k"],
-) -> Float[ndarray, " q"]:
-    """Least sum of squares of a part over its permutations, to each of many poses."""
-    k = len(atoms)
-    offset = one[None, :, None] - many[:, None, atoms]
-    squares = np.einsum("qijx,qijx->qij", offset, offset).reshape(len(many), k * k)
-    place = np.zeros(int(atoms.max()) + 1, dtype=np.int64)
-    place[atoms] = np.arange(k)
-    picked = np.arange(k) * k + place[maps]
-    best = np.full(len(many), np.inf)
-    for rows in _chunks(len(maps), k * max(1, len(many))):
-        best = np.minimum(best, squares[:, picked[rows]].sum(-1).min(-1))
-    return best
-
-
-def _chunks(count: int, each: int) -> Iterator[slice]:
-    """Cut ``count`` rows of ``each`` elements so that a slice holds about ``_ELEMENTS``."""
-    size = max(1, _ELEMENTS // max(1, each))
-    for start in range(0, count, size):
-        yield slice(start, start + size)
 
 
 def _refine(bonded: Bool[ndarray, "n n"], kinds: list[str]) -> Int[ndarray, " n"]:

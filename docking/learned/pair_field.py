@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from docking.harmonics import solid_harmonics
 from docking.lattice import Lattice
 from docking.learned.splines import RadialSplines
+from docking.search.exact import RadialRange, field_sums, monomials
 
 _PAIRS = 1 << 18  # rows of a map's matrix held at once
 
@@ -41,14 +43,39 @@ class PairField:
         """Largest degree."""
         return math.isqrt(self.coefficients.shape[3]) - 1
 
+    @cached_property
+    def _polynomials(self) -> Float[Tensor, "q m k mono"]:
+        """The coefficients with harmonics as polynomials, channels first."""
+        harmonics = torch.as_tensor(monomials(self.lmax)[0]).float()
+        return (self.coefficients.detach().float() @ harmonics).transpose(0, 1).contiguous()
+
     def scores(self, A: Float[Tensor, "n q"], x: Float[Tensor, "p n 3"]) -> Float[Tensor, " p"]:
         """Score of each pose, an exact sum over pairs; differentiable in everything."""
+        wanted = any(t.requires_grad for t in (A, x, self.coefficients, self.positions))
+        if x.device.type == "cpu" and not (wanted and torch.is_grad_enabled()):
+            return self._compiled(A, x)
         poses, atoms = x.shape[:2]
         flat = x.reshape(-1, 3)
         i, m, offset, r = self._pairs(flat)
         weights = self._weights(A).flatten(0, 1)
         values = self._values(weights, i % atoms * len(self.positions) + m, offset, r)
         return values.new_zeros(poses).index_add(0, i // atoms, values)
+
+    def _compiled(self, A: Float[Tensor, "n q"], x: Float[Tensor, "p n 3"]) -> Float[Tensor, " p"]:
+        """The same numbers without a graph."""
+        basis = self.basis
+        poses = x.detach().double().contiguous().numpy()
+        y = self.positions.detach().double().numpy()
+        near = (y > poses.min((0, 1)) - basis.cutoff) & (y < poses.max((0, 1)) + basis.cutoff)
+        chosen = np.flatnonzero(near.all(1))
+        some = self._polynomials[:, chosen]
+        exponents = monomials(self.lmax)[1]
+        weights = (A.detach().float() @ some.flatten(1)).view(len(A), *some.shape[1:]).numpy()
+        width = (basis.cutoff - basis.start) / (basis.count + 1)
+        radial = RadialRange(basis.count, basis.start, width, basis.cutoff)
+        out = np.zeros(len(poses))
+        field_sums(poses, y[chosen], weights, exponents, radial, out)
+        return torch.as_tensor(out).to(x.dtype)
 
     def atom_maps(self, A: Float[Tensor, "n q"], lattice: Lattice) -> Float[Tensor, "n x y z"]:
         """What each ligand atom would score at every point of a lattice."""

@@ -146,6 +146,18 @@ def descend(maps, body, c, state, room, exact, iterations, tolerance, ceiling):
 
 
 @compiled
+def descend_rough(
+    maps, body, first, stride, room, iterations, energies, conformers, states, positions
+):
+    """Descend in the maps from every ``stride``-th pose, from ``first`` on, in place."""
+    for i in range(first, states.shape[0], stride):
+        state, c = states[i], conformers[i]
+        energies[i], _used = descend(maps, body, c, state, room, False, iterations, 0.01, math.inf)
+        place(body, c, state, room.x, room.frames, room.origins, room.axes)
+        positions[i] = room.x
+
+
+@compiled
 def descend_all(
     maps, body, first, stride, room, iterations, energies, conformers, states, positions
 ):

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from docking.search.compiled import compiled
-from docking.search.learned_map import learned_energy
+from docking.search.learned_map import cell_of_channels, learned_energy
 from docking.search.overlap import STRIDE, overlap
 from docking.search.pair_sum import CAP, REACH2, SLOPE, neighbours, pair_sum
 from docking.search.problem import BINS
@@ -69,6 +69,7 @@ def place(body, c, state, x, frames, origins, axes):
 def map_energy(maps, body, x, g):
     """Ligand-receptor energy read from capped maps, trilinear; adds forces' negatives to ``g``."""
     total = 0.0
+    direct = maps.readout.shape[0] > 0
     values = maps.values
     nx, ny, nz = values.shape[1], values.shape[2], values.shape[3]
     inverse = maps.inverse
@@ -114,6 +115,12 @@ def map_energy(maps, body, x, g):
         up = at + deep
         a000, a001, a010, a011 = flat[at], flat[at + one], flat[at + row], flat[at + row + one]
         a100, a101, a110, a111 = flat[up], flat[up + one], flat[up + row], flat[up + row + one]
+        if direct:
+            e000, e001, e010, e011, e100, e101, e110, e111 = cell_of_channels(
+                maps, body, n, i, j, k
+            )
+            a000, a001, a010, a011 = a000 + e000, a001 + e001, a010 + e010, a011 + e011
+            a100, a101, a110, a111 = a100 + e100, a101 + e101, a110 + e110, a111 + e111
         b00, b01 = a000 + fz * (a001 - a000), a010 + fz * (a011 - a010)
         b10, b11 = a100 + fz * (a101 - a100), a110 + fz * (a111 - a110)
         c0, c1 = b00 + fy * (b01 - b00), b10 + fy * (b11 - b10)
@@ -222,7 +229,7 @@ def energy(maps, body, c, state, room, exact, slope):
     if exact:
         total = pair_sum(maps, body, room.x, room.g, room.starts, room.lists)
         total += own_energy(maps, body, room.x, room.g, CAP)
-        if maps.learned.shape[0] > 0:
+        if maps.learned.shape[0] > 0 or maps.readout.shape[0] > 0:
             total += learned_energy(maps, body, room.x, room.g)
     else:
         total = rough_energy(maps, body, room)

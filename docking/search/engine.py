@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from docking.search.chain import run_chains
-from docking.search.descent import descend_all
+from docking.search.descent import descend_all, descend_rough
 from docking.search.problem import Body, Maps
 from docking.search.room import workspace
 
@@ -207,6 +207,34 @@ def distinct(minima: Minima, cutoff: float, limit: int) -> Int[ndarray, " k"]:
     return np.array(kept, dtype=np.int64)
 
 
+def settle(
+    maps: Maps, body: Body, minima: Minima, limit: int, *, iterations: int = 12, threads: int = 1
+) -> Minima:
+    """Lead minima of one energy on to those of another, best first.
+
+    For an energy that is dear and near a cheap one: all minima of the cheap one are looked at, and
+    the best of them go on.
+
+    Args:
+        maps: Maps of the dear energy.
+        body: The ligand.
+        minima: Minima of the cheap one.
+        limit: How many go on; the rest are left out.
+        iterations: Most steps of each.
+        threads: Threads; the result does not depend on them.
+    """
+    best = (
+        minima.energies.copy(), minima.conformers.copy(), minima.states.copy(),
+        minima.positions.copy(),
+    )  # fmt: skip
+    for steps in (0, iterations):
+        _descend(maps, body, best, steps, threads, rough=True)
+        order = np.argsort(best[0], kind="stable")[:limit]
+        energies, conformers, states, positions = (part[order] for part in best)
+        best = (energies, conformers, states, positions)
+    return Minima(*best, minima.evaluations)
+
+
 def refine(
     maps: Maps,
     body: Body,
@@ -237,17 +265,25 @@ def refine(
         states, conformers, energies = states[order], conformers[order], energies[order]
         positions = positions[order]
         best = (energies[:count], conformers[:count], states[:count], positions[:count])
-        _descend(maps, body, best, steps, max(1, min(threads, count)))
+        _descend(maps, body, best, steps, threads)
     order = np.argsort(energies, kind="stable")
     return Minima(
         energies[order], conformers[order], states[order], positions[order], minima.evaluations
     )
 
 
-def _descend(maps: Maps, body: Body, best: tuple[ndarray, ...], steps: int, threads: int) -> None:
-    """Lower some poses in place."""
-
-    def lower(first: int) -> None:
-        descend_all(maps, body, first, threads, workspace(maps, body), steps, *best)
-
-    side_by_side(lower, threads)
+def _descend(
+    maps: Maps,
+    body: Body,
+    best: tuple[ndarray, ...],
+    steps: int,
+    threads: int,
+    *,
+    rough: bool = False,
+) -> None:
+    """Lower some poses in place, by exact sums or in the maps."""
+    lower = descend_rough if rough else descend_all
+    side = max(1, min(threads, len(best[0])))
+    side_by_side(
+        lambda first: lower(maps, body, first, side, workspace(maps, body), steps, *best), side
+    )

@@ -35,8 +35,12 @@ class Maps(NamedTuple):
         receptor: Positions of the receptor atoms near the box, ``(m, 3)``.
         kinds: Their atom types.
         table: Energy of a pair by type, type and bin of the squared distance, float32.
-        learned: What a learned field adds to exact pair sums, for each map of ``values``; none of
-            them for physics alone.
+        learned: What a learned field adds to exact pair sums, for each map of ``values``, which
+            hold it already; none of them for physics alone.
+        channels: A learned field as it is, ``(nx, ny, nz, q)``, float32, to be added to ``values``
+            and to exact pair sums; used if there is a ``readout``.
+        readout: Coefficients of the ligand's atoms in the order of the search, ``(n, q)``, float32,
+            kcal/mol for a unit of the channel; none otherwise.
     """
 
     values: ndarray
@@ -48,6 +52,8 @@ class Maps(NamedTuple):
     kinds: ndarray
     table: ndarray
     learned: ndarray
+    channels: ndarray
+    readout: ndarray
 
 
 class Body(NamedTuple):
@@ -104,6 +110,8 @@ def search_maps(
         _whole(kinds[near]),
         pair_table(function),
         np.zeros((0, 2, 2, 2), dtype=np.float32),
+        np.zeros((2, 2, 2, 0), dtype=np.float32),
+        np.zeros((0, 0), dtype=np.float32),
     )
 
 

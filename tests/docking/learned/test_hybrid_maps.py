@@ -7,6 +7,8 @@ import torch
 from docking import Box
 from docking.hybrid_model import HybridModel
 from docking.interpolate import sample
+from docking.search.energy import map_energy
+from docking.search.engine import Budget, search, settle
 from docking.search.learned_map import learned_energy
 from docking.search.problem import SEARCH_CAP, flexible
 from tests.docking import demo
@@ -49,6 +51,35 @@ def test_learned_energy_is_trilinear_in_each_atoms_map(laid):
             rise = learned_energy(maps, ready.body, ahead, np.zeros_like(x))
             rise -= learned_energy(maps, ready.body, behind, np.zeros_like(x))
             assert force[n, axis] == pytest.approx(rise / (2 * step), rel=2e-2, abs=2e-2)
+
+
+def test_channels_read_as_they_are_give_the_same_energies(laid):
+    model, pocket, ligand, maps, ready = laid
+    problem = flexible(ligand, pocket, ligand.coords[None], np.zeros(1))
+    straight, same = model._laid(pocket, ligand, problem, few=True)
+    assert same is problem and straight.readout.shape[0] == len(problem.order)
+    for seed in range(20):
+        x = near_crystal(ligand, ready, seed, 0.8)
+        for energy in (learned_energy, map_energy):
+            slopes, others = np.zeros_like(x), np.zeros_like(x)
+            one = energy(maps, ready.body, x, slopes)
+            other = energy(straight, problem.body, x, others)
+            assert other == pytest.approx(one, rel=1e-4, abs=1e-3)
+            np.testing.assert_allclose(others, slopes, rtol=1e-3, atol=1e-2)
+
+
+def test_a_settled_minimum_is_lower_in_the_energy_it_settles_in(laid):
+    model, pocket, ligand, *_ = laid
+    problem = flexible(ligand, pocket, ligand.coords[None], np.zeros(1), rigid=True)
+    straight, _ = model._laid(pocket, ligand, problem, few=True)
+    blind = search(model._search_maps(pocket), problem.body, Budget.of(0, len(problem.order)))
+    looked_at = settle(straight, problem.body, blind, len(blind.energies), iterations=0)
+    settled = settle(straight, problem.body, blind, 40)
+    assert len(settled.energies) == 40
+    assert (np.diff(settled.energies) >= 0).all()
+    assert settled.energies[0] <= looked_at.energies[0] + 1e-9
+    for alone in (settled, settle(straight, problem.body, blind, 40, threads=2)):
+        np.testing.assert_allclose(alone.energies, settled.energies, atol=1e-9)
 
 
 def test_every_atom_reads_its_own_map(laid):

@@ -327,3 +327,13 @@ def test_shipped_score_tells_true_poses_from_others_as_well_as_physics():
             scores = one.score(one.prepare(receptor, box), ligand, x)
             ranks[name] += int((scores > scores[0]).sum())
     assert ranks["hybrid"] <= ranks["physics"] + 2
+
+
+def test_a_screen_refuses_a_foreign_pocket_before_it_begins(setting, example, tmp_path):
+    model, box, _, _ = setting
+    library = tmp_path / "library.smi"
+    library.write_text("CCO\n")
+    foreign = load_model("physics").prepare(example.receptor, box)
+    with pytest.raises(InputError, match="not prepared by this hybrid model"):
+        model.screen(foreign, library, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
