@@ -171,15 +171,15 @@ class HybridModel(PhysicsModel):
             return self._hybrid_maps.direct(pocket, field, A, maps, ligand, problem), problem
         return self._hybrid_maps.of(pocket, field, A, maps, ligand, problem)
 
-    def _searched(
+    def _by_chains(
         self, pocket: PocketField, maps: Maps, problem: Flexible, budget: Budget, **how: int
     ) -> Minima:
         if not len(maps.readout):
-            return super()._searched(pocket, maps, problem, budget, **how)
+            return super()._by_chains(pocket, maps, problem, budget, **how)
         # Read channel by channel the field is dear: physics finds the way out of the walls. Not
         # all the way to its own minima, for those leave out some that the field would make.
         begun = replace(budget, chains=round(1.5 * budget.chains), iterations=_OUT)
-        found = super()._searched(pocket, self._search_maps(pocket), problem, begun, **how)
+        found = super()._by_chains(pocket, self._search_maps(pocket), problem, begun, **how)
         return settle(
             maps, problem.body, found, -(-len(found.energies) // 2), threads=how["threads"]
         )

@@ -20,10 +20,10 @@ from docking.ligand import Ligand
 from docking.molecule import Receptor
 from docking.physics import ATOM_CAP, intermolecular, intramolecular
 from docking.pocket_map import PocketField
-from docking.pose_input import given_poses
-from docking.ranking import APART, best_apart, ranked, spread
+from docking.pose_input import check_search, given_poses
+from docking.ranking import APART, best_apart, ranked, refined_apart, spread
 from docking.result import DockingResult, Pose
-from docking.search.engine import Budget, Minima, distinct, refine, search
+from docking.search.engine import Budget, Minima, refine, search
 from docking.search.exhaustive import sweep
 from docking.search.pose import at_rest, whole
 from docking.search.problem import Flexible, Maps, flexible, search_maps
@@ -126,14 +126,8 @@ class PhysicsModel:
         Returns:
             The minima and their scores, in the order given.
         """
-        x = (
-            given_poses(ligand, coords)[0]
-            .detach()
-            .cpu()
-            .double()
-            .numpy()
-            .reshape(-1, len(ligand), 3)
-        )
+        given = given_poses(ligand, coords)[0].detach().cpu().double()
+        x = given.numpy().reshape(-1, len(ligand), 3)
         minimised = []
         for pose in x:
             # Each pose is a conformer of its own: its lengths and angles are kept.
@@ -186,14 +180,9 @@ class PhysicsModel:
         Raises:
             InputError: If the ligand cannot fit the box or the pocket has no maps for its types.
         """
-        if num_poses < 1:
-            raise ValueError(f"num_poses must be at least 1, got {num_poses}")
         if method is None:
             method = "chains" if self.device.type == "cpu" else "batched"
-        if method not in METHODS:
-            raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        if conformers < 0:
-            raise ValueError(f"conformers must be 0 or more, got {conformers}")
+        check_search(num_poses, conformers, method, METHODS)
         started = time.perf_counter()
         warnings = list(ligand.warnings)
         box = Box((pocket.low + pocket.high) / 2, pocket.high - pocket.low)
@@ -214,7 +203,7 @@ class PhysicsModel:
         few = method == "chains" and len(problem.body.parents) == 1
         maps, problem = self._laid(pocket, ligand, problem, few=few)
         if method == "chains":
-            minima = self._searched(pocket, maps, problem, budget, seed=seed, threads=threads)
+            minima = self._by_chains(pocket, maps, problem, budget, seed=seed, threads=threads)
         elif method == "batched":
             minima = self._on_device().search(pocket, maps, problem.body, budget, seed)
         else:
@@ -223,21 +212,15 @@ class PhysicsModel:
                 held = flexible(ligand, pocket, coords, level, rigid=True, function=self.function)
                 held = self._laid(pocket, ligand, held)[1]
             minima = sweep(maps, held, problem, effort, 10 * budget.refined, threads=threads)
-        # Neighbours of the best for its sake, and minima far enough apart to be reported.
-        close = distinct(minima, 0.5, budget.refined // 4)
         symmetry = Symmetry.of(ligand.mol)
-        candidates = min(self.candidates, _RIGID) if rigid else self.candidates
-        wanted = max(budget.refined, num_poses, candidates)
-        far = spread(minima, problem, symmetry, APART, wanted)
-        chosen = np.union1d(close, far)
-        refined = refine(maps, problem.body, minima, chosen, threads=threads)
-        some = spread(refined, problem, symmetry, APART, max(num_poses, candidates))
-        poses = whole(problem, maps, refined.conformers[some], refined.states[some])
+        wanted = max(num_poses, min(self.candidates, _RIGID) if rigid else self.candidates)
+        refined = refined_apart(maps, problem, minima, symmetry, budget.refined, wanted, threads)
+        some = spread(refined, problem, symmetry, APART, wanted)
+        kept = refined.conformers[some]
+        poses = whole(problem, maps, kept, refined.states[some])
         return DockingResult(
             ligand=ligand,
-            poses=self._ranked(
-                pocket, ligand, poses, refined.conformers[some], symmetry, num_poses
-            ),
+            poses=self._ranked(pocket, ligand, poses, kept, symmetry, num_poses),
             model=self.name,
             seed=seed,
             seconds=time.perf_counter() - started,
@@ -291,16 +274,12 @@ class PhysicsModel:
     ) -> tuple[Maps, Flexible]:
         """The maps a ligand reads, and the ligand with the map of each atom.
 
-        Args:
-            pocket: The pocket.
-            ligand: The ligand.
-            problem: The same, laid out for the search.
-            few: Whether compiled code will read them, some thousand times at most: then little
-                should be spent on making them.
+        ``few``: compiled code will read them some thousand times at most, so little should be
+        spent on making them.
         """
         return self._search_maps(pocket), problem
 
-    def _searched(
+    def _by_chains(
         self, pocket: PocketField, maps: Maps, problem: Flexible, budget: Budget, **how: int
     ) -> Minima:
         """Minima of the chains."""

@@ -1,5 +1,6 @@
 """Poses as a caller gives them: arrays or tensors, one or many, or a ligand's own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,17 @@ def given_poses(ligand: Ligand, coords: Any) -> tuple[Tensor, Any]:
     if not x.isfinite().all():
         raise ValueError("coords must be finite, got NaN or infinity")
     return x, given
+
+
+def check_search(num_poses: int, conformers: int, method: str, methods: Sequence[str]) -> None:
+    """Refuse arguments of a search that are out of range.
+
+    Raises:
+        ValueError: If one is.
+    """
+    if num_poses < 1:
+        raise ValueError(f"num_poses must be at least 1, got {num_poses}")
+    if method not in methods:
+        raise ValueError(f"method must be one of {', '.join(methods)}, got {method!r}")
+    if conformers < 0:
+        raise ValueError(f"conformers must be 0 or more, got {conformers}")

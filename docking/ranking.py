@@ -7,8 +7,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from docking.result import Pose
-from docking.search.engine import Minima, distinct
-from docking.search.problem import Flexible
+from docking.search.engine import Minima, distinct, refine
+from docking.search.problem import Flexible, Maps
 from docking.symmetry import Symmetry
 
 APART = 1.0
@@ -26,6 +26,25 @@ def spread(
     x = np.zeros((some, symmetry.atoms, 3))
     x[:, problem.order] = minima.positions[:some]
     return symmetry.cluster(x, -minima.energies[:some], cutoff, limit)
+
+
+def refined_apart(
+    maps: Maps,
+    problem: Flexible,
+    minima: Minima,
+    symmetry: Symmetry,
+    fewest: int,
+    wanted: int,
+    threads: int,
+) -> Minima:
+    """Minima refined with exact pair sums, best first.
+
+    Those far enough apart to be reported, as many as are wanted or ``fewest``; and neighbours of
+    the best for its sake.
+    """
+    close = distinct(minima, 0.5, fewest // 4)
+    far = spread(minima, problem, symmetry, APART, max(fewest, wanted))
+    return refine(maps, problem.body, minima, np.union1d(close, far), threads=threads)
 
 
 def best_apart(

@@ -105,7 +105,7 @@ def pose_terms(x, kinds, y, y_kinds, constants, out):
 class RadialRange(NamedTuple):
     """Cubic B-splines as ``RadialSplines`` has them: how many, where, how wide, angstrom."""
 
-    count: int
+    functions: int
     start: float
     width: float
     cutoff: float
@@ -171,7 +171,7 @@ def field_sums(x, y, weights, exponents, radial, out):
                     )
                 s = (r - radial.start) * inverse
                 first = max(math.ceil(s - 2.0), 0)
-                for k in range(first, min(math.floor(s + 2.0), radial.count - 1) + 1):
+                for k in range(first, min(math.floor(s + 2.0), radial.functions - 1) + 1):
                     t = abs(s - k)
                     outer, inner = max(2.0 - t, 0.0), max(1.0 - t, 0.0)
                     value = outer * outer * outer / 6.0 - inner * inner * inner * (2.0 / 3.0)
