@@ -1,0 +1,1 @@
+"""Domain languages, one file each: functions that return a ``Language``."""
