@@ -1,4 +1,4 @@
-"""``python -m fields COMMAND ...``: fit, validate, test, predict and render."""
+"""``python -m fields COMMAND ...``: fit, validate, test, predict, render and activations."""
 
 import sys
 
@@ -12,9 +12,20 @@ def render(args: list[str]) -> int:
     return draw(args)
 
 
+def activations(args: list[str]) -> int:
+    """Draw how a field's layers are distributed."""
+    from fields.activations import main as measure
+
+    return measure(args)
+
+
 def main() -> int:
     """Run the command line and return its exit code."""
-    return run("fields", commands={"render": (render, "draw a fitted field at any resolution")})
+    commands = {
+        "render": (render, "write a fitted field at any resolution: png, wav, mp4"),
+        "activations": (activations, "draw how the layers of a field are distributed"),
+    }
+    return run("fields", commands=commands)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
-"""Elementwise activations with their first two derivatives and the initialisation that suits each.
+"""Elementwise activations with their derivatives and the initialisation that suits each.
 
 Every activation is ``f(z) = shape(factor * z)``. A layer folds ``factor`` into its affine map, so
 that one matrix product yields the argument of ``shape``; the weights themselves keep the scale
 that the optimiser sees.
+
+Every shape here solves a differential equation of second order: its second and third derivatives
+follow from value and slope without another sine or exponential. One thing, longer than 300
+lines: a family whose members differ by a few formulas each and are compared and tested together.
 """
 
 import math
@@ -12,7 +16,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Values = Float[Tensor, "*batch"]
-Derivatives = tuple[Values, Values, Values]
 
 
 def _positive(name: str, value: float) -> float:
@@ -24,8 +27,10 @@ def _positive(name: str, value: float) -> float:
 class Activation(nn.Module):
     """Base of the elementwise activations, ``f(z) = shape(factor * z)``.
 
-    A subclass gives :meth:`shape` and :meth:`shape_derivatives`, and sets ``factor`` when it is
-    not one. It has no parameters, so that one object may serve every layer of a field.
+    A subclass gives :meth:`shape` and, from the second derivative up in terms of what is known
+    already, :meth:`shape_slope`, :meth:`shape_bend` and :meth:`shape_third`; it sets ``factor``
+    when that is not one. It has no parameters, so that one object may serve every layer of a field.
+    One that gives :meth:`shape` alone serves too; its fields are differentiated the slow way.
 
     Shapes:
         ``(*batch,) -> (*batch,)``.
@@ -40,15 +45,28 @@ class Activation(nn.Module):
         """Apply the activation to ``s = factor * z``."""
         raise NotImplementedError
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return value, slope and curvature of :meth:`shape` with respect to ``s``."""
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return :meth:`shape` and its derivative at ``s``, sharing what they have in common."""
         raise NotImplementedError
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return the second derivative, given value and slope."""
+        raise NotImplementedError
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return the third derivative, which training on second derivatives takes."""
+        raise NotImplementedError
+
+    def shape_derivatives(self, s: Values) -> tuple[Values, Values, Values]:
+        """Return value, slope and curvature of :meth:`shape` with respect to ``s``."""
+        f, slope = self.shape_slope(s)
+        return f, slope, self.shape_bend(s, f, slope)
 
     def forward(self, z: Values) -> Values:
         """Apply the activation to the affine output ``z``."""
         return self.shape(self.factor * z)
 
-    def derivatives(self, z: Values) -> Derivatives:
+    def derivatives(self, z: Values) -> tuple[Values, Values, Values]:
         """Return ``f(z)``, ``f'(z)`` and ``f''(z)``, sharing what the three have in common."""
         value, slope, curvature = self.shape_derivatives(self.factor * z)
         return value, self.factor * slope, self.factor**2 * curvature
@@ -90,10 +108,17 @@ class Sine(Activation):
         """Return ``sin(s)``."""
         return torch.sin(s)
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return ``sin``, ``cos`` and ``-sin`` of ``s``."""
-        sine = torch.sin(s)
-        return sine, torch.cos(s), -sine
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return ``sin`` and ``cos`` of ``s``."""
+        return torch.sin(s), torch.cos(s)
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``-f``."""
+        return -f
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return ``-f'``."""
+        return -slope
 
     @torch.no_grad()
     def initialise(self, affine: nn.Linear, is_first: bool) -> None:
@@ -130,13 +155,21 @@ class Finer(Sine):
         """Return ``sin(u)`` with ``u = (|s| / omega + 1) s``."""
         return torch.sin((s.abs() / self.omega + 1) * s)
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Chain rule over ``u``: ``u' = 2|s|/omega + 1`` and ``u'' = 2 sign(s)/omega``."""
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return ``sin(u)`` and ``u' cos(u)`` with ``u' = 2|s|/omega + 1``."""
         size = s.abs() / self.omega
         u = (size + 1) * s
-        rate = 2 * size + 1
-        sine, cosine = torch.sin(u), torch.cos(u)
-        return sine, rate * cosine, 2 / self.omega * torch.sign(s) * cosine - rate**2 * sine
+        return torch.sin(u), (2 * size + 1) * torch.cos(u)
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``u'' f' / u' - u'**2 f`` with ``u'' = 2 sign(s)/omega``."""
+        rate = 2 / self.omega * s.abs() + 1
+        return 2 / self.omega * torch.sign(s) * slope / rate - rate**2 * f
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return ``-u' (3 u'' f + u' f')``; ``u''`` jumps at zero alone."""
+        rate = 2 / self.omega * s.abs() + 1
+        return -rate * (6 / self.omega * torch.sign(s) * f + rate * slope)
 
     @torch.no_grad()
     def initialise(self, affine: nn.Linear, is_first: bool) -> None:
@@ -168,10 +201,18 @@ class Gauss(Activation):
         """Return ``exp(-s**2)``."""
         return torch.exp(-(s**2))
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return the bell, ``-2 s`` and ``4 s**2 - 2`` times it."""
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return the bell, and ``-2 s`` times it."""
         bell = torch.exp(-(s**2))
-        return bell, -2 * s * bell, (4 * s**2 - 2) * bell
+        return bell, -2 * s * bell
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``-2 (f + s f')``."""
+        return -2 * (f + s * slope)
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return ``-2 (2 f' + s f'')``."""
+        return -2 * (2 * slope + s * bend)
 
     def extra_repr(self) -> str:
         """Show the inverse width."""
@@ -200,14 +241,22 @@ class Wire(Activation):
         """Return ``cos(s) exp(-a s**2)`` with ``a = (scale / omega)**2``."""
         return torch.cos(s) * torch.exp(-self._decay * s**2)
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
         """Product rule over the cosine and its envelope."""
         slide = 2 * self._decay * s
         envelope = torch.exp(-self._decay * s**2)
         cosine, sine = torch.cos(s), torch.sin(s)
-        slope = -(sine + slide * cosine) * envelope
-        bend = 2 * slide * sine + (slide**2 - 2 * self._decay - 1) * cosine
-        return cosine * envelope, slope, bend * envelope
+        return cosine * envelope, -(sine + slide * cosine) * envelope
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``-4 a s f' - (4 a**2 s**2 + 2 a + 1) f``, what the product solves."""
+        slide = 2 * self._decay * s
+        return -2 * slide * slope - (slide**2 + 2 * self._decay + 1) * f
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return the derivative of that equation."""
+        slide, decay = 2 * self._decay * s, self._decay
+        return -2 * slide * bend - (slide**2 + 6 * decay + 1) * slope - 4 * decay * slide * f
 
     def extra_repr(self) -> str:
         """Show both constants."""
@@ -221,9 +270,17 @@ class Relu(Activation):
         """Return ``max(s, 0)``."""
         return torch.relu(s)
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return the ramp, the step (zero at zero, as torch has it) and zero."""
-        return torch.relu(s), (s > 0).to(s.dtype), torch.zeros_like(s)
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return the ramp and the step (zero at zero, as torch has it)."""
+        return torch.relu(s), (s > 0).to(s.dtype)
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return zero."""
+        return torch.zeros_like(s)
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return zero."""
+        return torch.zeros_like(s)
 
     @torch.no_grad()
     def initialise(self, affine: nn.Linear, is_first: bool) -> None:
@@ -238,11 +295,18 @@ class Tanh(Activation):
         """Return ``tanh(s)``."""
         return torch.tanh(s)
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return ``t = tanh(s)``, ``1 - t**2`` and ``-2 t (1 - t**2)``."""
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return ``t = tanh(s)`` and ``1 - t**2``."""
         value = torch.tanh(s)
-        slope = 1 - value**2
-        return value, slope, -2 * value * slope
+        return value, 1 - value**2
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``-2 f f'``."""
+        return -2 * f * slope
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return ``f' (4 - 6 f')``."""
+        return slope * (4 - 6 * slope)
 
     @torch.no_grad()
     def initialise(self, affine: nn.Linear, is_first: bool) -> None:
@@ -259,10 +323,17 @@ class Softplus(Activation):
         # by its threshold: the derivatives below then agree at every s.
         return torch.logaddexp(s, torch.zeros_like(s))
 
-    def shape_derivatives(self, s: Values) -> Derivatives:
-        """Return the function, the logistic ``p`` and ``p (1 - p)``."""
-        slope = torch.sigmoid(s)
-        return self.shape(s), slope, slope * (1 - slope)
+    def shape_slope(self, s: Values) -> tuple[Values, Values]:
+        """Return the function and the logistic."""
+        return self.shape(s), torch.sigmoid(s)
+
+    def shape_bend(self, s: Values, f: Values, slope: Values) -> Values:
+        """Return ``f' (1 - f')``."""
+        return slope * (1 - slope)
+
+    def shape_third(self, s: Values, f: Values, slope: Values, bend: Values) -> Values:
+        """Return ``f'' (1 - 2 f')``."""
+        return bend * (1 - 2 * slope)
 
     @torch.no_grad()
     def initialise(self, affine: nn.Linear, is_first: bool) -> None:

@@ -1,20 +1,17 @@
-"""Derivatives of a field with respect to its coordinates, by nested automatic differentiation.
+"""Differential operators on a field, as functions of the points.
 
-Works for any module that maps each point by itself. A point's derivatives depend on that point
-alone, so sums over points are differentiated: one reverse pass serves a whole chunk.
+Each is one figure out of :func:`fields.jet.jet`, without a graph unless asked for.
 """
-
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from fields.chunk import chunked
+from fields.jet import Field, jet
 
 
 def gradient(
-    field: nn.Module | Callable[[Tensor], Tensor],
+    field: Field,
     x: Float[Tensor, "*batch d"],
     *,
     chunk: int | None = None,
@@ -29,11 +26,41 @@ def gradient(
         create_graph: Whether the result is to be differentiated in turn, in the field's
             parameters or in ``x``.
     """
-    return _pointwise(lambda points: _first(field, points, create_graph), x, chunk, create_graph)
+    return _derivative(field, x, "gradient", chunk, create_graph)
+
+
+jacobian = gradient
+
+
+def divergence(
+    field: Field,
+    x: Float[Tensor, "*batch d"],
+    *,
+    chunk: int | None = None,
+    create_graph: bool = False,
+) -> Float[Tensor, "*batch"]:
+    """Return the divergence ``sum_i d y_i / d x_i`` of a vector field.
+
+    Args:
+        field: Map from points to as many components as there are coordinates.
+        x: Points.
+        chunk: Points at a time; None suits the device.
+        create_graph: Whether the result is to be differentiated in turn.
+
+    Raises:
+        ValueError: If the field has another number of components.
+    """
+    slopes = gradient(field, x, chunk=chunk, create_graph=create_graph)
+    if slopes.shape[-2] != slopes.shape[-1]:
+        raise ValueError(
+            f"a divergence takes as many components as coordinates, got {slopes.shape[-2]} and "
+            f"{slopes.shape[-1]}"
+        )
+    return slopes.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def laplacian(
-    field: nn.Module | Callable[[Tensor], Tensor],
+    field: Field,
     x: Float[Tensor, "*batch d"],
     *,
     chunk: int | None = None,
@@ -48,60 +75,31 @@ def laplacian(
         create_graph: Whether the result is to be differentiated in turn, in the field's
             parameters or in ``x``.
     """
-
-    def trace(points: Tensor) -> Tensor:
-        slopes = _first(field, points, create_graph=True)
-        rows = []
-        for c in range(slopes.shape[1]):
-            second = [
-                _sum_gradient(slopes[:, c, i], points, create_graph)[:, i]
-                for i in range(slopes.shape[2])
-            ]
-            rows.append(torch.stack(second).sum(0))
-        return torch.stack(rows, dim=-1)
-
-    return _pointwise(trace, x, chunk, create_graph)
+    return _derivative(field, x, "laplacian", chunk, create_graph)
 
 
-def _first(
-    field: nn.Module | Callable[[Tensor], Tensor], points: Tensor, create_graph: bool
+def hessian(
+    field: Field,
+    x: Float[Tensor, "*batch d"],
+    *,
+    chunk: int | None = None,
+    create_graph: bool = False,
+) -> Float[Tensor, "*batch c d d"]:
+    """Return the second derivatives of every component, ``d2 y_c / d x_i d x_j``.
+
+    Args:
+        field: Map from points to values, each point by itself.
+        x: Points.
+        chunk: Points at a time; None suits the device.
+        create_graph: Whether the result is to be differentiated in turn.
+    """
+    return _derivative(field, x, "hessian", chunk, create_graph)
+
+
+def _derivative(
+    field: Field, x: Tensor, order: str, chunk: int | None, create_graph: bool
 ) -> Tensor:
-    values = field(points)
-    slopes = [
-        # the graph of one component is needed again for the next
-        _sum_gradient(values[:, c], points, create_graph, keep=c + 1 < values.shape[1])
-        for c in range(values.shape[1])
-    ]
-    return torch.stack(slopes, dim=1)
-
-
-def _sum_gradient(
-    values: Tensor, points: Tensor, create_graph: bool, *, keep: bool = True
-) -> Tensor:
-    """Differentiate the sum of ``values``; zeros where they do not depend on ``points``."""
-    if not values.requires_grad:
-        return torch.zeros_like(points)
-    return torch.autograd.grad(
-        values.sum(),
-        points,
-        create_graph=create_graph,
-        retain_graph=create_graph or keep,
-        materialize_grads=True,
-    )[0]
-
-
-def _pointwise(
-    function: Callable[[Tensor], Tensor], x: Tensor, chunk: int | None, create_graph: bool
-) -> Tensor:
-    """Flatten the batch axes, differentiate chunk by chunk, restore the axes."""
     # Validation hooks run in inference mode, whose tensors cannot enter a graph: leave it, copy.
-    with torch.inference_mode(False), torch.enable_grad():
-        linked = create_graph and x.requires_grad
-        points = x.clone() if linked or x.is_inference() else x.detach().clone()
-
-        def piece(part: Tensor) -> Tensor:
-            result = function(part if linked else part.detach().requires_grad_())
-            return result if create_graph else result.detach()
-
-        flat = chunked(piece, points.reshape(-1, x.shape[-1]), chunk)
-    return flat.reshape(*x.shape[:-1], *flat.shape[1:])
+    with torch.inference_mode(False), torch.set_grad_enabled(create_graph):
+        points = x.clone() if x.is_inference() else x
+        return jet(field, points, order, chunk=chunk)[-1]

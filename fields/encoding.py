@@ -6,10 +6,13 @@ are raw coordinates, for which a first layer has a law of its own, or already wa
 
 import itertools
 import math
+from operator import itemgetter
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from fields.taylor import Taylor
 
 
 class Encoding(nn.Module):
@@ -34,6 +37,10 @@ class Encoding(nn.Module):
         """Encode the last axis of ``x``."""
         raise NotImplementedError
 
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion of ``x`` through the encoding."""
+        raise NotImplementedError
+
     def extra_repr(self) -> str:
         """Show the sizes."""
         return f"{self.in_features} -> {self.out_features}"
@@ -50,6 +57,16 @@ class Identity(Encoding):
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch d"]:
         """Return ``x``."""
         return x
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Return the expansion as it is."""
+        return t
+
+
+def _waves(phase: Taylor) -> list[Taylor]:
+    """Return the expansions of a phase's sine and cosine."""
+    sine, cosine = torch.sin(phase.value), torch.cos(phase.value)
+    return [phase.chain(sine, cosine, -sine), phase.chain(cosine, -sine, -cosine)]
 
 
 class Positional(Encoding):
@@ -93,8 +110,15 @@ class Positional(Encoding):
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch e"]:
         """Encode the last axis of ``x``."""
-        phase = math.pi * (x[..., None] * self.rates).flatten(-2)
+        phase = self._phase(x)
         return torch.cat([x, torch.sin(phase), torch.cos(phase)], dim=-1)
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion of ``x`` through the waves."""
+        return Taylor.cat([t, *_waves(t.linear(self._phase))])
+
+    def _phase(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch e"]:
+        return math.pi * (x[..., None] * self.rates).flatten(-2)
 
 
 class GaussianFourier(Encoding):
@@ -131,6 +155,10 @@ class GaussianFourier(Encoding):
         """Encode the last axis of ``x``."""
         phase = nn.functional.linear(x, self.phases)
         return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion of ``x`` through the waves."""
+        return Taylor.cat(_waves(t.affine(self.phases)))
 
     def extra_repr(self) -> str:
         """Show the sizes and what the frequencies were drawn with."""
@@ -218,17 +246,43 @@ class HashGrid(Encoding):
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch e"]:
         """Encode the last axis of ``x``."""
-        unit = (x.clamp(-1, 1) + 1) / 2
-        place = unit[..., None, :] * self.cells[:, None]  # (*batch, levels, d)
-        limit = (self.cells - 1)[:, None]
-        corner = torch.minimum(place.detach().floor().long(), limit)
+        place, corner = self._place(x)
         t = place - corner
         if self.smooth:
             t = t * t * (3 - 2 * t)
         blend = torch.where(self.corners.bool(), t[..., None, :], 1 - t[..., None, :]).prod(-1)
+        return self._mix(blend, corner)
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion of ``x`` through the blending; the edges' outside has no slope."""
+        x = t.value
+        place, corner = self._place(x)
+        within = (x == x.clamp(-1, 1)).to(x.dtype)
+        part = place - corner
+        scale = self.cells[:, None] / 2
+        inside = t.linear(lambda s: (s * within)[..., None, :] * scale)
+        blended = (part, torch.ones_like(part), torch.zeros_like(part))
+        if self.smooth:
+            blended = (part * part * (3 - 2 * part), 6 * part * (1 - part), 6 - 12 * part)
+        # the weight of a corner is a product over axes of t or of 1 - t
+        upper = inside.chain(*blended)
+        sign = (2 * self.corners - 1).to(x.dtype)
+        weights = upper.linear(lambda s: s[..., None, :] * sign) + (1 - self.corners)
+        blend, *others = (weights.linear(itemgetter((..., a))) for a in range(self.in_features))
+        for other in others:
+            blend = blend * other
+        return blend.linear(lambda s: self._mix(s, corner))
+
+    def _place(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return places in units of cells and the corners below them, ``(*batch, levels, d)``."""
+        place = ((x.clamp(-1, 1) + 1) / 2)[..., None, :] * self.cells[:, None]
+        limit = (self.cells - 1)[:, None]
+        return place, torch.minimum(place.detach().floor().long(), limit)
+
+    def _mix(self, blend: Tensor, corner: Tensor) -> Tensor:
+        """Blend the corners' features by their weights ``(*batch, levels, corners)``."""
         rows = self._rows(corner[..., None, :] + self.corners)
-        features = (blend[..., None] * self.table(rows)).sum(-2)
-        return features.flatten(-2)
+        return (blend[..., None] * self.table(rows)).sum(-2).flatten(-2)
 
     def _rows(self, corner: Int[Tensor, "*batch levels k d"]) -> Int[Tensor, "*batch levels k"]:
         """Return the table row of each integer grid corner of each level."""

@@ -7,22 +7,20 @@ import torch
 from jaxtyping import Float
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn, optim
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fields.chunk import chunked, chunked_mean
-from fields.photograph import psnr
+from fields.score import fit_scores, headline
 from overparam import OverparameterizedModule
 from overparam.errors import InputError
-
-SSIM_WINDOW = 11  # pixels; a smaller picture has no structural similarity
 
 
 class SignalFit(OverparameterizedModule):
     """Fit ``field(x)`` to ``y`` by the mean squared error.
 
-    Logs ``train/mse`` (values span [-1, 1]) and ``train/psnr``; in validation ``val/psnr`` (dB, on
-    values clamped and rescaled to [0, 1]) and, for pictures, ``val/ssim``. The description of the
-    signal travels in the checkpoint, which can therefore be rendered by itself.
+    Logs ``train/mse`` (values span [-1, 1]) and the leading score of the signal's kind, which is
+    ``train/psnr`` or, for a sound, ``train/snr``; in validation every score of
+    ``fields.score.fit_scores``. The description of the signal travels in the checkpoint, which
+    can therefore be rendered by itself.
 
     Args:
         field: Map from coordinates ``(n, d)`` to values ``(n, c)``.
@@ -104,36 +102,51 @@ class SignalFit(OverparameterizedModule):
         self._stop_if_diverged(loss)
         size = len(x)
         self.log("train/mse", loss, batch_size=size)
-        self.log("train/psnr", psnr(loss.detach(), peak=2.0), prog_bar=True, batch_size=size)
+        name, value = headline(loss.detach(), self.signal)
+        self.log(f"train/{name}", value, prog_bar=True, batch_size=size)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Score the whole signal."""
         self._score("val", batch)
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Score the whole signal."""
         self._score("test", batch)
 
-    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Return the field's values at the batch's points."""
-        return self.evaluate(batch[0])
+    def predict_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        """Return the displayed values at the batch's points."""
+        return chunked(self.displayed, batch[0], self.chunk)
 
     @torch.no_grad()
     def evaluate(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Evaluate the field at many points, a chunk at a time, without a graph."""
         return chunked(self.field, x, self.chunk)
 
-    def _score(self, stage: str, batch: tuple[Tensor, Tensor]) -> None:
+    @property
+    def displayed(self) -> nn.Module:
+        """The map that is drawn and written to files: the field, unless it is known up to more."""
+        return self.field
+
+    def scores(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Score the whole signal; the first is the leading one.
+
+        Args:
+            batch: What the data's ``scoring`` returns.
+        """
         x, y = batch
-        for name, value in fit_scores(self.evaluate(x), y, self.signal).items():
-            self.log(
-                f"{stage}/{name}",
-                value,
-                prog_bar=name == "psnr",
-                sync_dist=True,
-                batch_size=len(x),
-            )
+        return fit_scores(self.evaluate(x), y, self.signal)
+
+    def _score(self, stage: str, batch: tuple[Tensor, ...]) -> None:
+        for index, (name, value) in enumerate(self.scores(batch).items()):
+            first, size = index == 0, len(batch[0])
+            self.log(f"{stage}/{name}", value, prog_bar=first, sync_dist=True, batch_size=size)
+
+    def report_entries(self) -> dict[str, Any]:
+        """Return what ``report.json`` holds besides: the signal, and what costs nothing."""
+        data = getattr(self.trainer, "datamodule", None)
+        baselines: dict[str, Any] = getattr(data, "baselines", dict)() if self.signal else {}
+        return {"signal": self.signal, "baselines": baselines}
 
     # divergence
 
@@ -168,27 +181,3 @@ class SignalFit(OverparameterizedModule):
         """Take the description of the signal back."""
         super().on_load_checkpoint(checkpoint)
         self.signal = dict(checkpoint.get("signal") or {})
-
-
-def fit_scores(
-    fitted: Float[Tensor, "n c"], y: Float[Tensor, "n c"], signal: dict[str, Any]
-) -> dict[str, Tensor]:
-    """Compare values in [-1, 1] with a signal's, clamped and rescaled to [0, 1].
-
-    Args:
-        fitted: The field's values.
-        y: The signal's values.
-        signal: Description of the signal; a picture gets a structural similarity too.
-
-    Returns:
-        ``psnr`` in dB and, for a picture of at least 11 pixels each way, ``ssim``.
-    """
-    ours, theirs = ((values.float().clamp(-1, 1) + 1) / 2 for values in (fitted, y))
-    scores = {"psnr": psnr(nn.functional.mse_loss(ours, theirs))}
-    if signal.get("kind") == "image" and min(signal["shape"]) >= SSIM_WINDOW:
-        rows, columns = signal["shape"]
-        one, other = (v.T.reshape(1, -1, rows, columns) for v in (ours, theirs))
-        similarity = structural_similarity_index_measure(one, other, data_range=1.0)
-        assert isinstance(similarity, Tensor)
-        scores["ssim"] = similarity
-    return scores

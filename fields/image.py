@@ -4,19 +4,23 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fields.lattice import Extent, lattice
 from fields.photograph import CAMERA, read_photograph, shrink
 from fields.samples import SignalSamples
 from overparam.errors import InputError
 
-Extent = list[list[float]]
-
 
 class PictureWarning(UserWarning):
     """A picture was converted on reading."""
+
+
+def warn_of(notes: list[str]) -> None:
+    """Warn of every conversion."""
+    for note in notes:
+        warnings.warn(note, PictureWarning, stacklevel=3)
 
 
 def pixel_extent(rows: int, columns: int, *, aspect: bool = False) -> Extent:
@@ -35,10 +39,7 @@ def pixel_extent(rows: int, columns: int, *, aspect: bool = False) -> Extent:
 
 def pixel_grid(rows: int, columns: int, extent: Extent) -> Float[Tensor, "n 2"]:
     """Return the pixels' coordinates in matrix order (row, column), both ends included."""
-    axes = [
-        torch.linspace(low, high, n) for n, (low, high) in zip((rows, columns), extent, strict=True)
-    ]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 2)
+    return lattice((rows, columns), extent)
 
 
 class ImageSamples(SignalSamples):
@@ -85,21 +86,8 @@ class ImageSamples(SignalSamples):
             InputError: If the file cannot be used.
         """
         file = CAMERA if self.path is None else self.path
-        values, notes = read_photograph(file)
-        if self.side is not None:
-            if max(values.shape[:2]) < self.side:
-                notes.append(f"picture {file}: smaller than side = {self.side}, kept as it is")
-            values = shrink(values, self.side)
-        if self.channels == 1 and values.shape[-1] == 3:
-            # Rec. 601 luma, the weights by which Pillow turns colour into grey
-            values = (values @ values.new_tensor([0.299, 0.587, 0.114]))[..., None]
-        elif self.channels == 3 and values.shape[-1] == 1:
-            values = values.expand(-1, -1, 3)
-        for note in notes:
-            warnings.warn(note, PictureWarning, stacklevel=2)
+        values = self.picture(file)
         rows, columns, channels = values.shape
-        if rows * columns < 2:
-            raise InputError(f"picture {file} must have at least 2 pixels at this side, got 1")
         extent = pixel_extent(rows, columns, aspect=self.aspect)
         signal = {
             "kind": "image",
@@ -110,3 +98,31 @@ class ImageSamples(SignalSamples):
         }
         y = (values.reshape(-1, channels) * 2 - 1).contiguous()
         return pixel_grid(rows, columns, extent), y, signal
+
+    def picture(self, file: str | Path) -> Float[Tensor, "rows columns channels"]:
+        """Read a picture as asked for; warn of what was converted.
+
+        Raises:
+            InputError: If the file cannot be used.
+        """
+        values, notes = read_photograph(file)
+        if self.side is not None:
+            if max(values.shape[:2]) < self.side:
+                notes.append(f"picture {file}: smaller than side = {self.side}, kept as it is")
+            values = shrink(values, self.side)
+        warn_of(notes)
+        if values.shape[0] * values.shape[1] < 2:
+            raise InputError(f"picture {file} must have at least 2 pixels at this side, got 1")
+        return with_channels(values, self.channels)
+
+
+def with_channels(
+    values: Float[Tensor, "*size c"], channels: int | None
+) -> Float[Tensor, "*size channels"]:
+    """Turn colour into grey or grey into colour; None leaves the channels as they are."""
+    if channels == 1 and values.shape[-1] == 3:
+        # Rec. 601 luma, the weights by which Pillow turns colour into grey
+        return (values @ values.new_tensor([0.299, 0.587, 0.114]))[..., None]
+    if channels == 3 and values.shape[-1] == 1:
+        return values.expand(*values.shape[:-1], 3)
+    return values

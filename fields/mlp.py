@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fields.activation import Activation, Sine
 from fields.encoding import Encoding
+from fields.taylor import Taylor, expand
 
 
 class FieldLayer(nn.Module):
@@ -65,6 +66,13 @@ class FieldLayer(nn.Module):
     def forward(self, x: Float[Tensor, "*batch d_in"]) -> Float[Tensor, "*batch d_out"]:
         """Apply the layer to the last axis of ``x``."""
         return self.activation.shape(self.argument(x))
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion through the layer."""
+        factor, affine = self.activation.factor, self.affine
+        if factor == 1.0:
+            return t.affine(affine.weight, affine.bias).activate(self.activation)
+        return t.affine(factor * affine.weight, factor * affine.bias).activate(self.activation)
 
 
 class MLPField(nn.Module):
@@ -159,3 +167,8 @@ class MLPField(nn.Module):
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch c"]:
         """Evaluate the field at the points ``x``."""
         return self.readout(self.hidden(self.encode(x)))
+
+    def taylor(self, t: Taylor) -> Taylor:
+        """Carry an expansion through the field."""
+        features = t if self.encoding is None else expand(self.encoding, t)
+        return expand(self.readout, expand(self.hidden, features))

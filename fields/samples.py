@@ -5,12 +5,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
+from fields.score import fit_scores
 from overparam.errors import InputError
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
 
 
 class PointStream:
@@ -21,8 +22,7 @@ class PointStream:
     (the first points fill the last share up). A whole-signal batch is not shuffled.
 
     Args:
-        x: Coordinates.
-        y: Values.
+        tensors: What is known of the points, one row each: coordinates, values, ...
         batch_size: Points in a batch of one process; None is its whole share.
         steps: Batches an epoch; None is one pass.
         seed: Seed of the shuffling.
@@ -33,9 +33,7 @@ class PointStream:
 
     def __init__(
         self,
-        x: Float[Tensor, "n d"],
-        y: Float[Tensor, "n c"],
-        *,
+        *tensors: Shaped[Tensor, "n ..."],
         batch_size: int | None = None,
         steps: int | None = None,
         seed: int = 0,
@@ -43,10 +41,10 @@ class PointStream:
         world: int = 1,
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.x, self.y = x, y
+        self.tensors = tensors
         self.batch_size, self.seed = batch_size, seed
         self.rank, self.world, self.epoch = rank, world, epoch
-        share = -(-len(x) // world)
+        share = -(-len(tensors[0]) // world)
         self.pass_steps = 1 if batch_size is None else -(-share // batch_size)
         self.steps = self.pass_steps if steps is None else steps
         self._order: tuple[int, Tensor] | None = None
@@ -64,16 +62,18 @@ class PointStream:
         """Return the batch of a step counted from the start of training."""
         if self.batch_size is None:
             if self._whole is None:
-                mine = self._share(torch.arange(len(self.x)))
-                self._whole = (self.x[mine], self.y[mine]) if self.world > 1 else (self.x, self.y)
+                self._whole = self.tensors
+                if self.world > 1:
+                    mine = self._share(torch.arange(len(self.tensors[0])))
+                    self._whole = tuple(tensor[mine] for tensor in self.tensors)
             return self._whole
         pass_index, part = divmod(step, self.pass_steps)
         if self._order is None or self._order[0] != pass_index:
             generator = torch.Generator().manual_seed(self.seed + pass_index)
-            order = torch.randperm(len(self.x), generator=generator)
+            order = torch.randperm(len(self.tensors[0]), generator=generator)
             self._order = (pass_index, self._share(order))
         rows = self._order[1][part * self.batch_size : (part + 1) * self.batch_size]
-        return self.x[rows], self.y[rows]
+        return tuple(tensor[rows] for tensor in self.tensors)
 
     def _share(self, order: Int[Tensor, " n"]) -> Int[Tensor, " m"]:
         share = -(-len(order) // self.world)
@@ -96,7 +96,7 @@ class SignalSamples(pl.LightningDataModule):
         x: Coordinates ``(n, d)``, after :meth:`setup`.
         y: Values ``(n, c)`` in [-1, 1], after :meth:`setup`.
         signal: What the signal is, as plain data a checkpoint can hold.
-        scalars_fitted: Number of values to be fitted.
+        scalars_fitted: Number of values that training fits.
 
     Raises:
         ValueError: If a size is below 1.
@@ -130,34 +130,47 @@ class SignalSamples(pl.LightningDataModule):
         if self.signal:
             return
         self.x, self.y, self.signal = self.load()
-        self.scalars_fitted = self.y.numel()
-        if self.batch_size is not None and self.batch_size > len(self.x):
+        _, target = self.training()[:2]
+        self.scalars_fitted = target.numel()
+        points = len(target)
+        if self.batch_size is not None and self.batch_size > points:
             raise InputError(
-                f"batch_size must be at most the {len(self.x)} points of the signal, "
+                f"batch_size must be at most the {points} points of the signal, "
                 f"got {self.batch_size}"
             )
+
+    def training(self) -> Batch:
+        """Return what a training batch holds rows of: coordinates and values, or another law."""
+        return self.x, self.y
+
+    def scoring(self) -> Batch:
+        """Return what a fit is scored on: coordinates, values and whatever else its score needs."""
+        return self.x, self.y
+
+    def baselines(self) -> dict[str, dict[str, float]]:
+        """Score what costs nothing, here the mean value: name to scores."""
+        mean = self.y.mean(0).expand_as(self.y)
+        scores = fit_scores(mean, self.y, self.signal)
+        return {"mean": {name: float(value) for name, value in scores.items()}}
 
     def train_dataloader(self) -> PointStream:
         """Return this process's share in batches."""
         trainer = self.trainer
-        if trainer is None:
-            return PointStream(
-                self.x, self.y, batch_size=self.batch_size, steps=self.epoch_steps, seed=self.seed
-            )
+        place: dict[str, Any] = {}
+        if trainer is not None:
+            place = {"rank": trainer.global_rank, "world": trainer.world_size}
+            place |= {"epoch": lambda: trainer.current_epoch}
         return PointStream(
-            self.x,
-            self.y,
+            *self.training(),
             batch_size=self.batch_size,
             steps=self.epoch_steps,
             seed=self.seed,
-            rank=trainer.global_rank,
-            world=trainer.world_size,
-            epoch=lambda: trainer.current_epoch,
+            **place,
         )
 
     def val_dataloader(self) -> PointStream:
         """Return the whole signal as one batch, on every process."""
-        return PointStream(self.x, self.y)
+        return PointStream(*self.scoring())
 
     test_dataloader = val_dataloader
     predict_dataloader = val_dataloader

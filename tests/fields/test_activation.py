@@ -41,6 +41,18 @@ def test_derivatives_match_automatic_differentiation(activation, z):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
+@given(s=st.lists(st.floats(-3, 3), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=30)
+def test_the_third_derivative_is_that_of_the_second(activation, s):
+    s = torch.tensor(s, dtype=torch.float64)
+    s = torch.where(s.abs() < 1e-6, 0.5, s).requires_grad_()
+    f, slope, bend = activation.shape_derivatives(s)
+    (theirs,) = torch.autograd.grad((bend + 0 * s).sum(), s)
+    ours = activation.shape_third(s, f, slope, bend)
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 def test_the_folded_factor_changes_nothing(activation):
     z = torch.linspace(-2, 2, 101, dtype=torch.float64)
     torch.testing.assert_close(activation(z), activation.shape(activation.factor * z))

@@ -18,7 +18,10 @@ from fields import (
     Softplus,
     Tanh,
     Wire,
+    divergence,
     gradient,
+    hessian,
+    jacobian,
     laplacian,
 )
 
@@ -36,6 +39,34 @@ def test_agree_with_full_jacobians_and_hessians(d, c, chunk, seed):
     hessians = torch.stack([torch.func.jacfwd(torch.func.jacrev(field))(point) for point in x])
     traces = hessians.diagonal(dim1=-2, dim2=-1).sum(-1)
     torch.testing.assert_close(laplacian(field, x, chunk=chunk), traces)
+    torch.testing.assert_close(hessian(field, x, chunk=chunk), hessians)
+    torch.testing.assert_close(jacobian(field, x, chunk=chunk), jacobians)
+
+
+@quick
+@given(d=st.integers(1, 4), foreign=st.booleans())
+def test_divergence_of_the_gradient_is_the_laplacian(d, foreign):
+    field = Siren(d, 1, width=6, depth=2, omega=5.0).double()
+    x = torch.rand(2, 3, d, dtype=torch.float64)
+    vector = Siren(d, d, width=6, depth=2).double()
+    module = (lambda p: vector(p)) if foreign else vector
+    traces = gradient(vector, x).diagonal(dim1=-2, dim2=-1).sum(-1)
+    torch.testing.assert_close(divergence(module, x), traces)
+    slopes = divergence(lambda p: gradient(field, p, create_graph=True)[..., 0, :], x)
+    torch.testing.assert_close(slopes, laplacian(field, x)[..., 0])
+
+
+def test_divergence_takes_vector_fields():
+    with pytest.raises(ValueError, match="as many components as coordinates, got 2 and 3"):
+        divergence(Siren(3, 2, width=4, depth=1), torch.rand(5, 3))
+
+
+def test_hessians_are_symmetric_and_their_trace_is_the_laplacian():
+    field = Siren(3, 2, width=6, depth=2).double()
+    x = torch.rand(5, 3, dtype=torch.float64)
+    full = hessian(field, x)
+    assert torch.equal(full, full.mT)
+    torch.testing.assert_close(full.diagonal(dim1=-2, dim2=-1).sum(-1), laplacian(field, x))
 
 
 ACTIVATIONS = [Finer(3.0), Gauss(2.0), Wire(3.0, 1.0), Tanh(), Softplus()]
@@ -78,12 +109,12 @@ def test_linearity_of_the_operators():
     x = torch.rand(6, 2, dtype=torch.float64)
     both = nn.Module()
     both.forward = lambda p: 2 * f(p) - 3 * g(p)
-    for operator in (gradient, laplacian):
+    for operator in (gradient, laplacian, hessian):
         ours = operator(both, x)
         torch.testing.assert_close(ours, 2 * operator(f, x) - 3 * operator(g, x))
 
 
-@pytest.mark.parametrize("operator", [gradient, laplacian])
+@pytest.mark.parametrize("operator", [gradient, laplacian, hessian])
 def test_a_graph_is_made_only_on_demand_and_is_right(operator):
     field = Siren(2, 1, width=5, depth=2, omega=3.0).double()
     x = torch.rand(4, 2, dtype=torch.float64, requires_grad=True)

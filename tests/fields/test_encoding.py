@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fields import GaussianFourier, HashGrid, Identity, Positional
+from fields.curvature import PairCurvature
+from fields.taylor import Taylor
 
 ENCODINGS = [
     Identity(2),
@@ -41,6 +43,27 @@ def test_jacobian_matches_central_differences(encoding):
     theirs = torch.stack([(encoding(x + s) - encoding(x - s)) / (2 * h) for s in steps], -1)
     # curvature up to (2**7 pi)**3 h**2 / 6 ~ 1e-5 relative to slopes of 4e2
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=repr)
+def test_expansions_are_those_of_nested_differentiation(encoding):
+    encoding = encoding.double()
+    if isinstance(encoding, HashGrid):
+        torch.nn.init.normal_(encoding.table.weight)
+    d = encoding.in_features
+    x = torch.rand(6, d, dtype=torch.float64) * 2.4 - 1.2  # partly beyond a grid's edge
+    slopes = torch.func.jacrev(lambda point: encoding(point))
+    directions = torch.randn(3, 1, d, dtype=torch.float64)
+    curvature = PairCurvature(3)
+    t = encoding.taylor(Taylor(x, directions, None, curvature))
+    torch.testing.assert_close(t.value, encoding(x))
+    first = torch.stack([slopes(point) for point in x])
+    along = torch.einsum("nei,kji->kne", first, directions)
+    torch.testing.assert_close(t.slopes.expand_as(along), along)
+    full = torch.stack([torch.func.jacfwd(slopes)(point) for point in x])
+    both = torch.einsum("neij,kai,lbj->klne", full, directions, directions)
+    second = torch.zeros(curvature.count, *t.value.shape) if t.second is None else t.second
+    torch.testing.assert_close(second[curvature.place], both, check_dtype=False)
 
 
 @given(shift=st.integers(-3, 3))

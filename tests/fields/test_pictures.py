@@ -5,9 +5,19 @@ import torch
 from PIL import Image
 from pytorch_lightning import Trainer
 
-from fields import HashGrid, ImagePictures, ImageSamples, MLPField, Relu, SignalFit, Siren
+from fields import (
+    AudioSamples,
+    HashGrid,
+    ImagePictures,
+    ImageSamples,
+    MLPField,
+    Relu,
+    SignalFit,
+    Siren,
+)
+from fields.drawing.picture import draw_pictures
 from fields.photograph import read_photograph
-from fields.pictures import draw_curves, draw_pictures
+from fields.pictures import draw_curves
 
 # Lightning 2.6.6 asks torch's pytree in a way that torch 2.13 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
@@ -78,3 +88,20 @@ def test_pictures_on_demand(tmp_path):
     assert all(file.is_file() for file in draw_pictures(module, data.y, tmp_path))
     draw_curves({"train": [], "val": []}, tmp_path / "empty.png")
     assert (tmp_path / "empty.png").is_file()
+
+
+def test_the_older_name_leaves_other_kinds_alone(tmp_path):
+    torch.manual_seed(0)
+    module = SignalFit(Siren(1, 1, width=4, depth=1))
+    trainer = Trainer(
+        max_steps=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        callbacks=[ImagePictures()],
+    )
+    trainer.fit(module, AudioSamples(seconds=0.01))
+    assert not list(tmp_path.iterdir())

@@ -12,7 +12,8 @@ from fields import ImageSamples, SignalFit, Siren
 from fields.__main__ import main as fields_main
 from fields.__main__ import render as render_command
 from fields.image import pixel_extent, pixel_grid
-from fields.render import OutsideWarning, foresee_memory, main, picture_size, render_image
+from fields.render import OutsideWarning, main
+from fields.rendering.picture import picture_size, render_image
 from overparam import OverparameterizedModule
 from overparam.errors import InputError
 
@@ -107,7 +108,10 @@ def test_beyond_the_fitted_coordinates_is_warned_of(fitted, tmp_path):
         (["--out", "{}/x.png", "--resolution", "big"], "resolution"),
         (["--out", "{}/x.png", "--resolution", "9999999"], "GB are free"),
         (["--out", "{}/x.png", "--chunk", "0"], "chunk"),
-        (["--out", "{}/x.png", "--region", "1", "0", "0", "1"], "region"),
+        (["--out", "{}/x.png", "--region", "1", "0", "0", "1"], "region must be TOP LEFT BOTTOM"),
+        (["--out", "{}/x.png", "--region", "0", "1"], "region must be TOP LEFT BOTTOM RIGHT"),
+        (["--out", "{}/x.png", "--resolution", "2x3x4"], "resolution must be .* ROWSxCOLUMNS"),
+        (["--out", "{}"], "must be a file, got the folder"),
         (["--out", "{}/x.png", "--device", "tpu"], "device"),
         (["--out", "{}/x.png", "--nonsense"], "nonsense"),
     ],
@@ -140,15 +144,15 @@ def test_checkpoints_of_other_things(fitted, tmp_path):
     with pytest.raises(InputError, match="existing file"):
         main([str(tmp_path / "none.ckpt"), *out])
     other = save(Other(), tmp_path / "other.ckpt")
-    with pytest.raises(InputError, match="expected a SignalFit"):
+    with pytest.raises(InputError, match="holds a Other, no fitted field"):
         main([other, *out])
     unsigned = save(SignalFit(Siren(2, 1, width=4)), tmp_path / "unsigned.ckpt")
     with pytest.raises(InputError, match="does not say what signal"):
         main([unsigned, *out])
-    sound = SignalFit(Siren(1, 1, width=4))
-    sound.signal = {"kind": "audio"}
-    with pytest.raises(InputError, match="kind audio is not yet supported; kinds: image"):
-        main([save(sound, tmp_path / "sound.ckpt"), *out])
+    scent = SignalFit(Siren(1, 1, width=4))
+    scent.signal = {"kind": "scent"}
+    with pytest.raises(InputError, match="kind scent is not supported; kinds: image, audio, video"):
+        main([save(scent, tmp_path / "scent.ckpt"), *out])
 
 
 @given(size=st.integers(1, 4000), rows=st.integers(1, 600), columns=st.integers(1, 600))
@@ -157,15 +161,6 @@ def test_the_longer_side_is_the_resolution(size, rows, columns):
     found = picture_size(str(size), [rows, columns])
     assert max(found) == size
     assert min(found) >= 1
-
-
-def test_memory_is_foreseen_with_a_size_that_fits():
-    foresee_memory(100, 100, 3, None)
-    foresee_memory(100, 100, 3, 10**6)
-    with pytest.raises(InputError, match="--resolution") as caught:
-        foresee_memory(10_000, 20_000, 3, 10**8)
-    size = int(str(caught.value).split("--resolution ")[1].split()[0])
-    foresee_memory(size // 2, size, 3, 10**8)
 
 
 def test_through_the_command_line(fitted, tmp_path, capsys, monkeypatch):

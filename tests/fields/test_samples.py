@@ -70,6 +70,14 @@ def test_seeds_and_passes_are_shuffled_differently():
     assert one != two
 
 
+def test_any_number_of_tensors_is_drawn_row_by_row():
+    numbers = torch.arange(10)
+    three = PointStream(numbers, 2.0 * numbers[:, None], numbers.view(10, 1, 1) > 4, batch_size=4)
+    for one, other, third in three:
+        assert torch.equal(2.0 * one, other[:, 0])
+        assert torch.equal(one > 4, third.flatten())
+
+
 @quick
 @given(rows=st.integers(1, 9), columns=st.integers(1, 9), aspect=st.booleans())
 def test_pixels_are_in_matrix_order_inside_the_square(rows, columns, aspect):
