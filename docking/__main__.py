@@ -25,6 +25,7 @@ COMMANDS: dict[str, Command] = {
         ("prepare", "commands.prepare", "compute the maps of a pocket once"),
         ("screen", "commands.screen", "dock every record of a library"),
         ("benchmark", "benchmark.command", "success and cost on known complexes, beside Vina"),
+        ("figures", "commands.figures", "pictures of finished benchmark runs, with their numbers"),
     )
 }
 

@@ -197,7 +197,7 @@ def _backward_with_graph(ctx: Any, upstream: tuple[Tensor | None, ...]) -> tuple
 
 
 def _backward(ctx: Any, upstream: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
-    z, P, q, weight, bias, f, slope = ctx.saved_tensors
+    z, P, q, weight, _bias, f, slope = ctx.saved_tensors
     activation, curvature = ctx.activation, ctx.curvature
     up_v, up_J, up_l = upstream  # None for what no loss looks at
     derivatives = (f, slope, activation.shape_bend(z, f, slope))

@@ -149,6 +149,7 @@ def _contest(
     """Rigid, flexible and cross-docking."""
     from docking.benchmark import table
     from docking.benchmark.contest import Contest, Settings
+    from docking.benchmark.cost import costs
     from docking.benchmark.report import write_tables
     from docking.benchmark.rows import VALIDITY_NUMBERS, VALIDITY_TEXT, Rows
     from docking.benchmark.validity import NOT_INSTALLED, installed
@@ -183,6 +184,7 @@ def _contest(
         "metrics": {s["contestant"]: s["top1_below_2"]["value"] for s in summaries},
         "sizes": {"complexes": len(results), "dockings": len(results) * len(contestants)},
         "baseline_start_pose": start, "contestants": summaries, "pairs": pairs,
+        "costs": [costs(results, who) for who in contestants],
         "posebusters": "checked" if checked else NOT_INSTALLED if not installed() else "off",
         "startup": before.get("startup", {}) | contest.startup,
         "failures": results.failures(),
@@ -197,7 +199,7 @@ def _contest(
     }
     if chosen.crossings is not None:
         report["cross"] = chosen.crossings.facts()
-    write_tables(given, folder, results, report, parts, chosen.crossings)
+    report["figures"] = write_tables(given, folder, results, report, parts, chosen.crossings)
     beaten = [s["contestant"] for s in summaries if sum(s["failed"].values()) == s["n"]]
     if beaten:
         print(f"not one docking ended well: {', '.join(beaten)}")
@@ -214,6 +216,7 @@ def _decoys(
     from docking.benchmark import decoys
     from docking.benchmark.report import write_decoy_table
     from docking.benchmark.rows import Rows
+    from docking.figures.method import scores_file
 
     rows = Rows(folder.rows, decoys.TEXT, decoys.NUMBERS)
     models = list(dict.fromkeys([*given.scoring, *filter(None, [given.baseline])]))
@@ -221,11 +224,15 @@ def _decoys(
         decoys.contend(
             chosen.complexes, rows, scoring=scoring, count=given.decoys, seed=given.seed,
             jobs=given.jobs, tell=lambda line: print(line, flush=True),
+            keep=lambda key, who: scores_file(folder.path, key, who),
         )  # fmt: skip
     summaries = [decoys.summary(chosen.complexes, rows, scoring) for scoring in models]
-    write_decoy_table(given, folder, summaries)
+    pairs = [decoys.compare(chosen.complexes, rows, who, models[0]) for who in models[1:]]
+    ids = [one.id for one in chosen.complexes]
+    figures = write_decoy_table(given, folder, summaries, pairs, ids)
     s = summaries[0]
     report = {"metrics": {"auroc": s["auroc"]["value"]}, "sizes": {"complexes": s["n"]}} | s
+    report |= {"pairs": pairs, "figures": figures}
     if len(summaries) > 1:
         report["others"] = summaries[1:]
     beaten = any(one["failed"] == one["n"] for one in summaries)

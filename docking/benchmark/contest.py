@@ -173,7 +173,11 @@ class Contest:
         file = self.poses_file(one, who)
         file.parent.mkdir(parents=True, exist_ok=True)
         fields = [{"rmsd_to_crystal": f"{value:.3f}"} for value in rmsd]
+        sure = np.asarray(facts.get("confidences", ()))[: len(coords)]
+        for words, value in zip(fields, sure, strict=False):
+            words["confidence"] = f"{value:.6g}"
         write_sdf(file, ligand, coords, scores, who.name, fields)
+        row |= {"top1_confidence": sure[0]} if len(sure) else {}
         return row | {
             "n_poses": len(coords), "top1_score": scores[0],
             "top1_rmsd": rmsd[0], "best_rmsd": rmsd.min(),
@@ -202,7 +206,10 @@ class Contest:
 
 
 _FACTS = ("heavy_atoms", "torsions", "fallback_residues")
-_TIMES = ("read_cpu_s", "maps_cpu_s", "dock_cpu_s", "dock_wall_s")
+_TIMES = (
+    "receptor_cpu_s", "read_cpu_s", "maps_cpu_s", "dock_cpu_s", "dock_wall_s", "ligand_cpu_s",
+    "rescore_cpu_s",
+)  # fmt: skip
 
 
 def first_pose(file: Path) -> Float[ndarray, "n 3"]:

@@ -6,7 +6,8 @@ shifts, the truth left out of every figure, symmetric heavy-atom RMSD without su
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ from docking.benchmark import engine_task
 from docking.benchmark.contest import PREPARE_CAP
 from docking.benchmark.dataset import Complex
 from docking.benchmark.lanes import Lane, share
-from docking.benchmark.protocols import PADDING, decoy_poses, read_ligand
+from docking.benchmark.protocols import PADDING, decoy_poses, generator, read_ligand
 from docking.benchmark.rows import Rows
-from docking.benchmark.statistics import bootstrap, wilson
+from docking.benchmark.statistics import bootstrap, mcnemar, wilson
 from docking.box import Box
 from docking.molecule import Receptor
 from docking.symmetry import Symmetry
@@ -30,8 +31,10 @@ _SAME = 1e-6  # angstrom
 TEXT = ("id", "contestant", "status", "reason")
 NUMBERS = (
     "poses", "near", "auroc", "top_rmsd", "rank_of_nearest", "read_cpu_s", "maps_cpu_s",
-    "score_cpu_s", "peak_mb",
+    "score_cpu_s", "peak_mb", "receptor_cpu_s", "heavy_atoms", "torsions",
 )  # fmt: skip
+KEPT = 2000
+"""Poses of each complex whose scores stay on disk, drawn at random."""
 
 
 def warm_up(settings: dict[str, Any]) -> None:
@@ -43,9 +46,15 @@ def warm_up(settings: dict[str, Any]) -> None:
 
 
 def run(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Score the decoys of one complex; returns the columns ``NUMBERS``."""
+    """Score the decoys of one complex.
+
+    Returns:
+        The columns ``NUMBERS``, and ``kept``: score and RMSD of some of the decoys.
+    """
     started = time.process_time()
-    ligand, receptor = read_ligand(job["ligand"]), Receptor.from_file(job["receptor"])
+    receptor = Receptor.from_file(job["receptor"])
+    between = time.process_time()
+    ligand = read_ligand(job["ligand"])
     poses = decoy_poses(job["id"], ligand, job["decoys"], job["seed"])
     read = time.process_time()
     model = engine_task.model(job["scoring"])
@@ -56,9 +65,13 @@ def run(job: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> dict[str,
     rmsd = Symmetry.of(ligand.mol).rmsd(poses, poses[:1])[:, 0]
     # A ligand without torsions has only one conformer, so the truth comes more than once.
     false = rmsd > _SAME
+    some = generator(job["seed"], job["id"], 2).permutation(np.flatnonzero(false))[:KEPT]
     return {
         **figures(scores[false], rmsd[false]),
-        "read_cpu_s": read - started, "maps_cpu_s": ready - read, "score_cpu_s": seconds,
+        "receptor_cpu_s": between - started, "read_cpu_s": read - started,
+        "maps_cpu_s": ready - read, "score_cpu_s": seconds,
+        "heavy_atoms": len(ligand), "torsions": len(ligand.torsions),
+        "kept": np.stack([scores[some], rmsd[some]]).astype(np.float32),
     }  # fmt: skip
 
 
@@ -94,8 +107,20 @@ def contend(
     seed: int,
     jobs: int,
     tell: Callable[[str], None],
+    keep: Callable[[str, str], Path] | None = None,
 ) -> None:
-    """Score the decoys of every complex that has no row yet."""
+    """Score the decoys of every complex that has no row yet.
+
+    Args:
+        complexes: The complexes.
+        rows: Where their figures go.
+        scoring: The model.
+        count: Conformers, rotations and shifts.
+        seed: Of the decoys.
+        jobs: Complexes at a time.
+        tell: Called with a line of progress after each.
+        keep: File for the scores of some decoys, by id and model; None keeps none.
+    """
 
     def work(lane: Lane, one: Complex) -> None:
         job = {
@@ -104,7 +129,12 @@ def contend(
         }  # fmt: skip
         outcome = lane.run("decoys", job, scoring)
         row = {"id": one.id, "contestant": scoring, "status": outcome.status}
-        facts = outcome.facts if outcome.status == "ok" else {}
+        facts = dict(outcome.facts) if outcome.status == "ok" else {}
+        kept = facts.pop("kept", None)
+        if keep is not None and kept is not None:
+            file = keep(one.id, scoring)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(file, score=kept[0], rmsd=kept[1])
         rows.add({**row, "reason": outcome.reason, "peak_mb": outcome.peak_mb, **facts})
         shown = f"AUROC {facts['auroc']:.3f}" if facts else f"{outcome.status} ({outcome.reason})"
         tell(f"{one.id} {scoring}: {shown}")
@@ -131,4 +161,34 @@ def summary(complexes: Sequence[Complex], rows: Rows, scoring: str) -> dict[str,
         out[name] = {"n": len(known), **bootstrap(known)._asdict()}
     spent = [row["score_cpu_s"] / row["poses"] for row in good]
     out["score_cpu_s_per_pose"] = bootstrap(spent)._asdict()
+    once = [row["receptor_cpu_s"] + row["maps_cpu_s"] for row in good]
+    out["pocket_cpu_s"] = bootstrap([value for value in once if not math.isnan(value)])._asdict()
     return out
+
+
+def compare(complexes: Sequence[Complex], rows: Rows, scoring: str, other: str) -> dict[str, Any]:
+    """One model against another on the same decoys, complex by complex.
+
+    Returns:
+        Median difference of the AUROC with its interval, on how many it is higher and lower, and
+        who alone has a right decoy on top; a failure is an AUROC of 0 and a miss.
+    """
+    pairs = [(rows.get((one.id, scoring)), rows.get((one.id, other))) for one in complexes]
+    both = [(a, b) for a, b in pairs if a is not None and b is not None]
+    gaps = [_auroc_of(a) - _auroc_of(b) for a, b in both]
+    gaps = [gap for gap in gaps if not math.isnan(gap)]
+    first, second = (np.array([_is_hit(pair[k]) for pair in both], dtype=bool) for k in range(2))
+    return {
+        "contestant": scoring, "other": other, "n": len(gaps),
+        "auroc_gap": bootstrap(gaps)._asdict(),
+        "higher": sum(gap > 0 for gap in gaps), "lower": sum(gap < 0 for gap in gaps),
+        "top": mcnemar(first, second)._asdict(),
+    }  # fmt: skip
+
+
+def _auroc_of(row: Mapping[str, Any]) -> float:
+    return float(row["auroc"]) if row["status"] == "ok" else 0.0
+
+
+def _is_hit(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "ok" and bool(row["top_rmsd"] < NEAR)

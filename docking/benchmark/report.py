@@ -15,6 +15,10 @@ VERSIONS = (
 """Distributions a figure may depend on."""
 LONG = ("Failures", "Pairs")
 """Tables that are written and not printed."""
+COSTS = (
+    "Medians; brackets: bootstrap intervals. A screen pays the first part once. Vina's maps are "
+    "those of one ligand's atom types, and its scoring is part of the search."
+)
 CROSS = (
     "Each ligand goes into another structure of its protein, superposed by the alpha carbons near "
     "the crystal ligand; RMSD is to that."
@@ -28,9 +32,13 @@ def write_tables(
     report: Mapping[str, Any],
     parts: Mapping[str, Any],
     crossings: Any = None,
-) -> None:
-    """Markdown, page and pictures of a docking run; pairs too, if it is cross-docking."""
-    from docking.benchmark import pictures, table
+) -> dict[str, Any]:
+    """Markdown, page and pictures of a docking run; pairs too, if it is cross-docking.
+
+    Returns:
+        The numbers behind the pictures that ``docking.figures`` draws.
+    """
+    from docking.benchmark import cost, pictures, table
     from overparam.page import Section, write_page
     from overparam.run_folder import write_whole
 
@@ -47,6 +55,8 @@ def write_tables(
     if crossings is not None:
         about += f" {CROSS} {crossings.told()}."
     sections = [("Success and cost", about, table.success_rows(results, summaries))]
+    if spent := cost.cost_rows(report["costs"], results.contestants):
+        sections.append(("Where the CPU seconds go", COSTS, spent))
     if pairs:
         text = (
             "Top-1 below 2 Å, complex by complex; CPU ratios are of docking alone, Vina's over "
@@ -76,8 +86,32 @@ def write_tables(
     ]
     page = [Section(title, words, rows=lines) for title, words, lines in sections]
     page.insert(1, Section("Pictures", pictures=drawn))
+    names = [who.name for who in results.contestants]
+    figures, more = draw_figures(given, folder, names, [one.id for one in results.complexes])
     title = f"Docking benchmark: {given.split}, {given.protocol}"
-    write_page(folder.path / "report.html", title, page)
+    write_page(folder.path / "report.html", title, [*page, *more])
+    return figures
+
+
+def draw_figures(
+    given: Namespace, folder: BenchmarkFolder, contestants: Sequence[str], ids: Sequence[str]
+) -> tuple[dict[str, Any], list[Any]]:
+    """Funnels, calibration, success by size and, where the manifest tells it, by similarity.
+
+    Returns:
+        The numbers, and sections of a page.
+    """
+    from docking.figures.book import Book
+    from docking.figures.corpus import nearest_of
+    from docking.figures.method import methods_of
+
+    if not ids:
+        return {}, []
+    methods = methods_of([folder.path], contestants=contestants, ids=ids)
+    book = Book(folder.path, methods, given.seed)
+    similar = nearest_of(Path(given.data_root), methods, folder.path)
+    book.write(similar)
+    return book.facts, book.sections
 
 
 def _startup(report: Mapping[str, Any]) -> str:
@@ -93,30 +127,54 @@ def _startup(report: Mapping[str, Any]) -> str:
 
 
 def write_decoy_table(
-    given: Namespace, folder: BenchmarkFolder, summaries: Sequence[Mapping[str, Any]]
-) -> None:
-    """Markdown and page of a decoy run."""
+    given: Namespace,
+    folder: BenchmarkFolder,
+    summaries: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Mapping[str, Any]] = (),
+    ids: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Markdown, page and pictures of a decoy run.
+
+    Returns:
+        The numbers behind the pictures that ``docking.figures`` draws.
+    """
     from docking.benchmark import table
     from overparam.page import Section, write_page
     from overparam.run_folder import write_whole
 
     lines = [
         ["scoring", "n", "failed", "AUROC", "top decoy, Å", "rank of nearest", "top < 2 Å, %",
-         "CPU ms per pose"],
+         "CPU ms per pose", "CPU s per pocket"],
     ]  # fmt: skip
     for s in summaries:
         lines.append([
             s["contestant"], str(s["n"]), str(s["failed"]), table.between(s["auroc"]),
             table.between(s["top_rmsd"]), table.between(s["rank_of_nearest"]),
             table.percent(s["top_below_2"]), f"{1e3 * s['score_cpu_s_per_pose']['value']:.3g}",
+            f"{s['pocket_cpu_s']['value']:.2g}",
         ])  # fmt: skip
     about = (
         f"Medians over {summaries[0]['n']} complexes, {given.decoys}^3 - 1 decoys each, truth left "
-        "out."
+        "out; brackets: 95 % intervals from resampling complexes (Wilson for the share)."
     )
-    write_whole(folder.path / "table.md", f"{about}\n\n{table.markdown(lines)}\n")
-    write_page(folder.path / "report.html", "Decoy scoring", [Section("Decoys", about, rows=lines)])
-    print(about, table.markdown(lines), sep="\n", flush=True)
+    sections = [("Decoys", about, lines)]
+    if pairs:
+        head = ["scoring", "against", "n", "AUROC higher by", "on more", "on fewer",
+                "top < 2 Å alone", "other alone", "McNemar p"]  # fmt: skip
+        rest = [
+            [p["contestant"], p["other"], str(p["n"]), table.between(p["auroc_gap"]),
+             str(p["higher"]), str(p["lower"]), str(p["top"]["first_only"]),
+             str(p["top"]["second_only"]), f"{p['top']['p']:.2g}"]
+            for p in pairs
+        ]  # fmt: skip
+        sections.append(("Same decoys", "Complex by complex; medians.", [head, *rest]))
+    said = "\n\n".join(f"{words}\n\n{table.markdown(rows)}" for _, words, rows in sections)
+    write_whole(folder.path / "table.md", said + "\n")
+    print(said, flush=True)
+    figures, more = draw_figures(given, folder, [s["contestant"] for s in summaries], ids)
+    page = [Section(title, words, rows=rows) for title, words, rows in sections]
+    write_page(folder.path / "report.html", "Decoy scoring", [*page, *more])
+    return figures
 
 
 def write_report_file(

@@ -1,6 +1,7 @@
 """Results on disk: one line per complex and contestant, written as soon as it is known."""
 
 import csv
+import io
 import math
 import threading
 from collections.abc import Mapping
@@ -8,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from overparam.errors import InputError
+from overparam.run_folder import write_whole
 
 TEXT = ("id", "contestant", "method", "inputs", "setting", "status", "reason")
 NUMBERS = (
     "heavy_atoms", "torsions", "box_x", "box_y", "box_z", "fallback_residues", "start_rmsd",
     "read_cpu_s", "maps_cpu_s", "dock_cpu_s", "dock_wall_s", "peak_mb", "n_poses", "top1_score",
-    "top1_rmsd", "best_rmsd", "turn",
+    "top1_rmsd", "best_rmsd", "turn", "receptor_cpu_s", "ligand_cpu_s", "rescore_cpu_s",
+    "top1_confidence",
 )  # fmt: skip
 VALIDITY_TEXT = ("id", "contestant", "status", "reason")
 VALIDITY_NUMBERS = ("valid", "checks")
@@ -28,7 +31,8 @@ class Rows:
         numbers: Columns of numbers; what is missing is NaN.
 
     Raises:
-        InputError: If the file there has other columns.
+        InputError: If the file there has other columns; one of an earlier version, which has the
+            first of them, gets the rest.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class Rows:
     ) -> None:
         self.file = file
         self.columns = (*text, *numbers)
-        self._numbers = numbers
+        self._text, self._numbers = text, numbers
         self._lock = threading.Lock()
         self._by_key: dict[tuple[str, str], dict[str, Any]] = {}
         if file.is_file():
@@ -53,14 +57,25 @@ class Rows:
         head = tuple(next(lines, ()))
         if not head:
             self._append([self.columns], "w")
-        elif head != self.columns:
+        elif not is_older(head, self.columns, len(self._text)):
             raise InputError(f"{self.file} has other columns than this version writes")
         for line in lines:
             if len(line) == len(head):
                 row: dict[str, Any] = dict(zip(head, line, strict=True))
                 for name in self._numbers:
-                    row[name] = float(row[name]) if row[name] else math.nan
+                    row[name] = float(row[name]) if row.get(name) else math.nan
                 self._by_key[self._key(row)] = row
+        if head and head != self.columns:
+            self._widen()
+
+    def _widen(self) -> None:
+        """Write the file again with the columns an earlier version did not have, empty."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(self.columns)
+        for row in self._by_key.values():
+            table.writerow(_shown(row[name]) for name in self.columns)
+        write_whole(self.file, text.getvalue())
 
     def _key(self, row: Mapping[str, Any]) -> tuple[str, str]:
         return str(row[self.columns[0]]), str(row[self.columns[1]])
@@ -103,6 +118,11 @@ class Rows:
         """All lines, in the order they were written."""
         with self._lock:
             return list(self._by_key.values())
+
+
+def is_older(head: tuple[str, ...], columns: tuple[str, ...], least: int) -> bool:
+    """Whether a file's columns, at least some, are the first of this version's: more were added."""
+    return least <= len(head) and head == columns[: len(head)]
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from docking.ligand import Ligand
 from docking.scalar_field import ScalarField
 from docking.torsion import apply_torsions
 from overparam import OverparameterizedModule
+from overparam.divergence import StopsWhenDiverged
 from overparam.errors import InputError
 
 Pair = tuple[ScalarField, ScalarField]
@@ -49,7 +50,7 @@ class Prepared:
     copies: Copies
 
 
-class FieldFit(OverparameterizedModule):
+class FieldFit(StopsWhenDiverged, OverparameterizedModule):
     """Fit fields so that near-native poses are likely among all shifts and among all rotations.
 
     Every step takes both likelihoods of every complex; the receptor's spectrum serves both. In
@@ -200,8 +201,10 @@ class FieldFit(OverparameterizedModule):
                 self.log(f"{stage}/{name}", value, sync_dist=True, batch_size=1)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "FieldFit":
-        """Copy everything but the prepared complexes, which nobody changes."""
-        memo[id(self._prepared)] = self._prepared
+        """Copy all but the prepared complexes and what makes optimizers: nobody changes them."""
+        # What makes an optimizer may hold on to the whole command, and that to its processes.
+        for kept in (self._prepared, self.optimizer, self.scheduler):
+            memo[id(kept)] = kept
         return super().__deepcopy__(memo)
 
 

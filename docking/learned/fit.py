@@ -12,9 +12,10 @@ from docking.learned.esf import Pair
 from docking.learned.losses import RotationLikelihood, TranslationLikelihood
 from docking.learned.reference_graph import Complex, ComplexGraph
 from overparam import OverparameterizedModule
+from overparam.divergence import StopsWhenDiverged
 
 
-class ScoreFit(OverparameterizedModule):
+class ScoreFit(StopsWhenDiverged, OverparameterizedModule):
     """Fit fields so that the crystal pose is likely among all translations and all rotations.
 
     Even steps take the translations, odd steps the rotations, each given the other freedom at its
@@ -110,6 +111,8 @@ class ScoreFit(OverparameterizedModule):
         }
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ScoreFit":
-        """Copy everything but the graphs, which nobody changes."""
-        memo[id(self._graphs)] = self._graphs
+        """Copy everything but the graphs and what makes optimizers, which nobody changes."""
+        # What makes an optimizer may hold on to the whole command, and that to its processes.
+        for kept in (self._graphs, self.optimizer, self.scheduler):
+            memo[id(kept)] = kept
         return super().__deepcopy__(memo)

@@ -16,6 +16,7 @@ from docking.learned.pose_set import PoseSet, Source
 from docking.ligand import Ligand
 from docking.molecule import Receptor
 from overparam import OverparameterizedModule
+from overparam.divergence import StopsWhenDiverged
 
 SUCCESS = 2.0
 """RMSD below which a pose is true, angstrom."""
@@ -53,7 +54,7 @@ class Mined(NamedTuple):
     source: Tensor
 
 
-class RankFit(OverparameterizedModule):
+class RankFit(StopsWhenDiverged, OverparameterizedModule):
     """Fit a score to the probability that the best-scored pose is a true one.
 
     Poses are compared only with poses of the same kind: those from conformers of the molecular
@@ -133,7 +134,9 @@ class RankFit(OverparameterizedModule):
         made = [self.prepared(example) for example in batch]
         drawn = [(one, picks) for one in made if (picks := self.draw(one))]
         if not drawn:
-            return None
+            # Other processes wait for this one's gradient, which is nought.
+            nought = torch.stack([p.sum() for p in self.parameters()]).sum() * 0
+            return nought if self._together() else None
         chosen = [torch.cat(picks) for _, picks in drawn]
         losses = []
         for (one, picks), scores in zip(
@@ -172,12 +175,23 @@ class RankFit(OverparameterizedModule):
     def _measure(self, stage: str, batch: Sequence[MinedComplex]) -> None:
         made = [self.prepared(example) for example in batch]
         for one, scores in zip(made, self(made), strict=True):
-            for name, value in ranking(one, scores.cpu()).items():
-                self.log(f"{stage}/{name}", value, sync_dist=True, batch_size=1)
+            found = ranking(one, scores.cpu())
+            # Lightning divides the sum of weights by the processes, in whole numbers.
+            weight = self.trainer.world_size
+            if self._together() and "loss" not in found:
+                # Processes wait for each other's means: all must have the same ones.
+                self.log(f"{stage}/loss", torch.zeros(()), sync_dist=True, batch_size=0)
+            for name, value in found.items():
+                self.log(f"{stage}/{name}", value, sync_dist=True, batch_size=weight)
+
+    def _together(self) -> bool:
+        return self._trainer is not None and self.trainer.world_size > 1
 
     def __deepcopy__(self, memo: dict[int, object]) -> "RankFit":
-        """Copy everything but the prepared complexes, which nobody changes."""
-        memo[id(self._made)] = self._made
+        """Copy all but the prepared complexes and what makes optimizers: nobody changes them."""
+        # What makes an optimizer may hold on to the whole command, and that to its processes.
+        for kept in (self._made, self.optimizer, self.scheduler):
+            memo[id(kept)] = kept
         return super().__deepcopy__(memo)
 
 
@@ -220,7 +234,7 @@ def kinds(one: Mined) -> tuple[Tensor, Tensor]:
 
 def ranking(one: Mined, scores: Float[Tensor, " p"]) -> dict[str, Tensor]:
     """Loss and successes of one complex, among the poses a user would be offered."""
-    out = {}
+    out: dict[str, Tensor] = {}
     losses = []
     physics = -(one.terms.sum(-1) + one.intra)
     for name, source in (("flexible", Source.FLEXIBLE), ("rigid", Source.RIGID)):
@@ -232,6 +246,4 @@ def ranking(one: Mined, scores: Float[Tensor, " p"]) -> dict[str, Tensor]:
             hit = good[by[here].argmax()] if len(good) else torch.tensor(False)
             out[f"{name}{kind}"] = hit.float()
         out[f"{name}_best"] = good.any().float()
-    if losses:
-        out["loss"] = torch.stack(losses).mean()
-    return out
+    return {"loss": torch.stack(losses).mean(), **out} if losses else out

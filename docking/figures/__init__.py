@@ -1,0 +1,1 @@
+"""Pictures of finished benchmark runs, with the numbers behind each of them."""
