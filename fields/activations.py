@@ -132,4 +132,5 @@ def draw_layers(found: list[Any], file: Path) -> None:
                 axes.plot(at, np.minimum(law.pdf(at), 3), color="C3", linewidth=1)
             axes.set_title(f"layer {row}, {title}", fontsize=9)
             axes.set_yticks([])
+            axes.locator_params(axis="x", nbins=5)
     figure.savefig(file, dpi=100)

@@ -1,8 +1,11 @@
 """How a field's layers are distributed: before and after their activations, and their gradients.
 
 Sines of the right size feed sines of the right size: arguments are close to N(0, 1), outputs to
-the arcsine law on [-1, 1], and gradients keep their size over depth, whatever the depth. The sine
-of N(0, 1) itself is 0.043 away from the arcsine law, in the Kolmogorov-Smirnov distance.
+the arcsine law on [-1, 1], and gradients keep their size. Close, not equal: in a wide network
+without biases the variance v of the arguments goes from layer to layer by ``1 - exp(-2 v)``, from
+1 towards 0.797; outputs are then 0.043 to 0.065 away from the arcsine law in the
+Kolmogorov-Smirnov distance; and the variance of the gradients grows by ``1 + exp(-2 v)`` from each
+layer to the one below.
 
 Source: Sitzmann et al., arXiv:2006.09661, section 3.2 and supplement.
 """

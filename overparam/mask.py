@@ -108,6 +108,12 @@ class WeightMask(Mask):
     """One bit per entry."""
 
 
+class StrandMask(Mask):
+    """Entries of a weight that paths of several weights own; ``FamilyMask`` writes it."""
+
+    granularity = "path"
+
+
 class RowMask(Mask):
     """One bit per output unit (neuron, filter).
 
@@ -192,6 +198,8 @@ def make_mask(spec: ParamSpec, granularity: str = "weight", block: int = 16) -> 
         if spec.kind == "tp_path":
             raise ValueError(f"granularity 'neuron' needs a matrix, got flat paths in {spec.name}")
         return RowMask(spec.shape, spec.unit_axis)
+    if granularity == "path" and spec.families:
+        return StrandMask(spec.shape)
     if granularity == "path":
         if not spec.paths:
             raise ValueError(f"granularity 'path' needs a tensor product, got {spec.name}")

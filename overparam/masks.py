@@ -18,6 +18,7 @@ from overparam.mask import BlockMask as BlockMask
 from overparam.mask import Mask as Mask
 from overparam.mask import PathMask as PathMask
 from overparam.mask import RowMask as RowMask
+from overparam.mask import StrandMask as StrandMask
 from overparam.mask import WeightMask as WeightMask
 from overparam.mask import make_mask as make_mask
 from overparam.parametrization import bake as bake

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter, is_lazy
 from torch.nn.utils import parametrize
 
+from overparam.path_family import PathFamily
+
 PROTECT = ("first", "last", "norm", "bias")
 KINDS = ("dense", "conv", "recurrent", "attention", "tp_path", "gnn", "hyper", "embed", "vector")
 _PROTECTABLE = ("first", "last", "norm", "bias", "embed")
@@ -31,6 +33,7 @@ class ParamSpec:
         paths: Flat sizes of the tensor-product paths of an e3nn weight; empty otherwise.
         protected: Why the weight is left alone by default, or None.
         owners: Every plain name of the tensor; more than one when the weight is tied.
+        families: Paths that own part of the weight, each with its strands in this weight only.
     """
 
     name: str
@@ -41,6 +44,7 @@ class ParamSpec:
     paths: tuple[int, ...] = ()
     protected: str | None = None
     owners: tuple[str, ...] = ()
+    families: tuple[PathFamily, ...] = ()
 
     @property
     def numel(self) -> int:
@@ -108,7 +112,31 @@ def prunable(module: nn.Module, protect: Sequence[str] = PROTECT) -> dict[str, P
             spec = _describe(layer, attribute, name, parameter)
             if spec is not None:
                 specs[name] = replace(spec, owners=(name,))
-    return _protect(specs, protect)
+    return _protect(_with_families(module, specs), protect)
+
+
+def declared(module: nn.Module) -> dict[str, PathFamily]:
+    """Return the families of paths that parts of ``module`` name by ``path_families()``."""
+    found = {}
+    for prefix, layer in layers(module):
+        named = getattr(layer, "path_families", None)
+        for family in named() if callable(named) else ():
+            full = family.under(prefix)
+            found[full.name] = full
+    return found
+
+
+def _with_families(module: nn.Module, specs: dict[str, ParamSpec]) -> dict[str, ParamSpec]:
+    """Tell each weight which paths own part of it."""
+    out = dict(specs)
+    first = {owner: name for name, spec in specs.items() for owner in spec.owners}
+    for family in declared(module).values():
+        family.check({owner: specs[name].shape for owner, name in first.items()})
+        for strand in family.strands:
+            name = first[strand.weight]
+            piece = replace(family, strands=(replace(strand, weight=name),))
+            out[name] = replace(out[name], families=(*out[name].families, piece))
+    return out
 
 
 def _describe(layer: nn.Module, attribute: str, name: str, weight: Tensor) -> ParamSpec | None:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from overparam.criteria import Loss, score
+from overparam.family_mask import FamilyMask, Rival, pooled, rivals, size
 from overparam.mask import Mask
 from overparam.masks import Masks, mask_sha
 from overparam.parametrization import original
@@ -41,17 +42,19 @@ def prune(
 
     ``round(density * total)`` entries are kept, exactly; ties go to the earlier entry. Groups
     (neurons, paths, blocks) compete by their score per entry, and the last one kept may exceed
-    the budget: never too few entries are kept.
+    the budget: never too few entries are kept. A family of paths competes as one weight does; where
+    it says what a path costs, that counts instead of entries.
 
     Args:
         module: Module with masks on all of ``specs``.
         specs: Weights that compete.
         density: Share of ``base`` to keep.
-        base: Entries per weight that count as all; default: the sizes of the weights.
+        base: Entries per weight or family that count as all; default: their sizes.
         criterion: See ``score``.
-        scope: ``"global"``: all weights compete; ``"layer"``: each keeps its own share.
-        min_keep: Groups that survive in every weight and in each of its parts (q, k, v, gates):
-            the guard against layer collapse.
+        scope: ``"global"``: all weights compete; ``"layer"``: each, or each family of paths, keeps
+            its own share.
+        min_keep: Groups that survive in every weight, in each of its parts (q, k, v, gates) and in
+            every family of paths: the guard against layer collapse.
         loss: See ``score``.
         example: See ``score``.
         generator: See ``score``.
@@ -70,16 +73,16 @@ def prune(
     view = Masks(module)
     masks = {name: view.module_of(name) for name in specs}
     scores = score(module, specs, criterion, loss, example, generator)
-    total = {name: spec.numel for name, spec in specs.items()} if base is None else base
-    pooled = {
-        name: mean_over_ranks(mask.pool(scores[name]).abs() / mask.group_sizes)
-        for name, mask in masks.items()
+    competing = rivals(masks, specs)
+    total = {name: size(rival) for name, rival in competing.items()} if base is None else base
+    worth = {
+        name: mean_over_ranks(pooled(name, rival, scores)) for name, rival in competing.items()
     }
-    teams = [[name] for name in specs] if scope == "layer" else [list(specs)]
+    teams = [[name] for name in competing] if scope == "layer" else [list(competing)]
     for team in teams:
         choose(
-            {name: masks[name] for name in team},
-            pooled,
+            {name: competing[name] for name in team},
+            worth,
             specs,
             keep=round(density * sum(total[name] for name in team)),
             min_keep=min_keep,
@@ -90,7 +93,7 @@ def prune(
 
 
 def choose(
-    masks: Mapping[str, Mask],
+    masks: Mapping[str, Rival],
     scores: Mapping[str, Float[Tensor, " _"]],
     specs: Mapping[str, ParamSpec],
     *,
@@ -100,20 +103,20 @@ def choose(
     """Keep the alive groups of highest score until ``keep`` entries are kept, in place."""
     ranked, sizes, alive = [], [], 0
     for name, mask in masks.items():
-        bits, size = mask.bits, mask.group_sizes
+        bits = mask.bits
         value = scores[name].masked_fill(~bits, -math.inf)
-        part = parts_of(mask, specs[name])
-        for number in range(specs[name].parts):
+        part = parts_of(mask, specs.get(name))
+        for number in range(specs[name].parts if name in specs else 1):
             members = (part == number).nonzero()[:, 0]
             best = members[value[members].argsort(descending=True, stable=True)[:min_keep]]
             value[best[bits[best]]] = math.inf
         ranked.append(value)
-        sizes.append(size)
+        sizes.append(mask.group_sizes)
         alive += int(bits.sum())
-    value, size = torch.cat([v.double() for v in ranked]), torch.cat(sizes)
+    value, entries = torch.cat([v.double() for v in ranked]), torch.cat(sizes)
     # A stable sort keeps the order among equals: ties are the same on every machine.
     order = value.argsort(descending=True, stable=True)
-    reached = size[order].cumsum(0)
+    reached = entries[order].cumsum(0)
     count = int((reached < keep).sum()) + 1 if keep > 0 else 0
     count = min(max(count, int(value.isposinf().sum())), alive)
     kept = torch.zeros_like(value, dtype=torch.bool)
@@ -122,10 +125,10 @@ def choose(
         mask.set_bits(bits)
 
 
-def parts_of(mask: Mask, spec: ParamSpec) -> Int[Tensor, " groups"]:
+def parts_of(mask: Rival, spec: ParamSpec | None) -> Int[Tensor, " groups"]:
     """Part (q, k, v, gate) each group belongs to; one that straddles two counts for the first."""
-    if spec.parts == 1:
-        return torch.zeros(mask.groups, dtype=torch.long, device=mask.mask.device)
+    if spec is None or spec.parts == 1 or isinstance(mask, FamilyMask):
+        return torch.zeros(mask.groups, dtype=torch.long, device=mask.bits.device)
     units = spec.shape[spec.unit_axis]
     part = torch.arange(units, device=mask.mask.device) * spec.parts // units
     view = [-1 if axis == spec.unit_axis else 1 for axis in range(len(spec.shape))]

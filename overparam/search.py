@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from overparam.criteria import CRITERIA, Loss
+from overparam.family_mask import FamilyMask, Rival, kept, rivals, size
 from overparam.mask import GRANULARITIES
 from overparam.masks import Masks, mask_sha
 from overparam.parametrization import effective, original
@@ -28,7 +29,8 @@ class Search:
         scope: ``"global"`` or ``"layer"``.
         granularity: ``"weight"``, ``"neuron"``, ``"path"`` or ``"block"``; weights that have no
             such groups are left alone.
-        protect: What is never pruned; see ``prunable``.
+        protect: What is never pruned; see ``prunable``. Families of paths that a module names are
+            pruned whatever this says: with the path goes its bias.
         min_keep: Groups that survive in each weight and in each of its parts.
         loss: ``loss(module) -> scalar``, where the criterion or the schedule needs one.
         example: Input of one forward, for ``synflow``.
@@ -37,9 +39,9 @@ class Search:
 
     Attributes:
         specs: The weights that compete.
-        start: Entries alive in each of them at the start.
+        start: Entries alive in each of them, or in each family of paths, at the start.
         hash: Hash of the masks as they were last changed.
-        sparsity: Share of the competing entries pruned then.
+        sparsity: Share of the competing entries, or of the cost of paths, pruned then.
         history: One entry per finished round.
 
     Raises:
@@ -76,7 +78,7 @@ class Search:
         self.specs = {
             name: spec
             for name, spec in prunable(module, protect).items()
-            if spec.protected is None and _has_groups(spec, granularity)
+            if _has_groups(spec, granularity)
         }
         if not self.specs:
             raise ValueError(
@@ -85,7 +87,7 @@ class Search:
             )
         self.masks = Masks(module)
         self.masks.install(list(self.specs.values()), granularity, block)
-        self.start = {name: int(self.masks[name].sum()) for name in self.specs}
+        self.start = {name: kept(rival) for name, rival in self.rivals.items()}
         self.generator = torch.Generator().manual_seed(seed)
         self.history: list[dict[str, Any]] = []
         self._own: dict[str, Snapshot] = {}
@@ -99,10 +101,23 @@ class Search:
         """Entries alive."""
         return sum(int(self.masks[name].sum()) for name in self.specs)
 
+    @property
+    def rivals(self) -> dict[str, Rival]:
+        """What competes: masks by weight, families of paths by name."""
+        masks = {name: self.masks.module_of(name) for name in self.specs}
+        return rivals(masks, self.specs)
+
+    @property
+    def paths(self) -> dict[str, int]:
+        """Paths alive in each family."""
+        found = self.rivals.items()
+        return {name: int(r.bits.sum()) for name, r in found if isinstance(r, FamilyMask)}
+
     def _settle(self) -> None:
         """Note that the masks have just been changed, on purpose."""
         self.hash = self.sha()
-        self.sparsity = 1 - self.kept / sum(spec.numel for spec in self.specs.values())
+        competing = self.rivals.values()
+        self.sparsity = 1 - sum(map(kept, competing)) / sum(map(size, competing))
 
     def sha(self) -> str:
         """Hash of the masks this search owns."""
@@ -138,7 +153,7 @@ class Search:
             criterion: Another criterion than the search's.
             clear: Zero the values of pruned entries.
         """
-        before = self.kept / sum(self.start.values())
+        before = sum(map(kept, self.rivals.values())) / sum(self.start.values())
         for step in range(1, iterations + 1):
             density = 1 - sparsity
             if step < iterations:
@@ -148,7 +163,7 @@ class Search:
 
     def prune_alive(self, rate: float) -> None:
         """Prune ``rate`` of what is alive: of all together, or of each weight by its own."""
-        alive = {name: int(self.masks[name].sum()) for name in self.specs}
+        alive = {name: kept(rival) for name, rival in self.rivals.items()}
         self._prune(1 - rate, alive, self.criterion, clear=True)
         self._settle()
 
@@ -193,12 +208,12 @@ class Search:
 
         Where fewer than ``min_keep`` groups agree, those with the most votes stay.
         """
-        for name, spec in self.specs.items():
-            mask = self.masks.module_of(name)
-            votes = torch.stack([mask.pool(p[name].float()) > 0 for p in self._parts]).sum(0)
+        for name, mask in self.rivals.items():
+            votes = torch.stack([_survivors(name, mask, p) for p in self._parts]).sum(0)
+            spec = self.specs.get(name)
             alive, part = mask.bits, parts_of(mask, spec)
             both = alive & (votes == len(self._parts))
-            for number in range(spec.parts):
+            for number in range(1 if spec is None else spec.parts):
                 members = ((part == number) & alive).nonzero()[:, 0]
                 if int(both[members].sum()) < self.min_keep:
                     best = votes[members].argsort(descending=True, stable=True)[: self.min_keep]
@@ -260,7 +275,8 @@ class Search:
 
         Returns:
             The entry: round, sparsity, kept, mask hash, sign flips of the kept entries against
-            the weights of the round before and against ``init``, and ``facts``.
+            the weights of the round before and against ``init``, paths alive in each family if
+            there are any, and ``facts``.
 
         Raises:
             RuntimeError: If training changed a mask or a pruned entry is not zero.
@@ -274,6 +290,7 @@ class Search:
             "kept": self.kept,
             "mask": self.hash[:12],
             **self.sign_flips(),
+            **({"paths": self.paths} if self.paths else {}),
             **facts,
         }
         self.history.append(entry)
@@ -339,7 +356,18 @@ def check_zeros(module: nn.Module, names: Mapping[str, ParamSpec]) -> None:
             raise RuntimeError(f"pruned entries of {name} must be zero in the forward pass")
 
 
+def _survivors(name: str, rival: Rival, bits: Mapping[str, Tensor]) -> Tensor:
+    """Which groups of a competitor are alive in masks put aside."""
+    if isinstance(rival, FamilyMask):
+        return rival.family.alive(bits)
+    return rival.pool(bits[name].float()) > 0
+
+
 def _has_groups(spec: ParamSpec, granularity: str) -> bool:
+    if granularity == "path" and spec.families:
+        return True
+    if spec.protected is not None:
+        return False
     if granularity == "path":
         return bool(spec.paths)
     if granularity == "neuron":

@@ -216,9 +216,9 @@ class Ticket:
     ) -> None:
         view = Masks(module)
         for name, spec in to.items():
-            same = (spec.unit_axis, spec.paths) == (
-                self.specs[name].unit_axis,
-                self.specs[name].paths,
+            mine = self.specs[name]
+            same = (spec.unit_axis, spec.paths) == (mine.unit_axis, mine.paths) and (
+                spec.families == mine.families
             )
             view.install([spec.name], self.granularity if same else "weight", self.block)
             view.set(spec.name, self.masks[name].to(view[spec.name].device))

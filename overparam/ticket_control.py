@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from overparam.family_mask import FamilyMask, rivals
 from overparam.mask import make_mask
 from overparam.prunable import ParamSpec
 from overparam.pruning import parts_of
@@ -17,20 +18,22 @@ def shuffled(
     block: int,
     seed: int,
 ) -> dict[str, Tensor]:
-    """Permute the groups of every mask among themselves, within each part."""
+    """Permute the groups of every mask, or family of paths, among themselves, within each part."""
     generator = torch.Generator().manual_seed(seed)
-    out = {}
-    for name, mask in masks.items():
-        groups = make_mask(specs[name], granularity, block)
-        groups.mask.copy_(mask)
-        bits, part = groups.bits, parts_of(groups, specs[name])
+    blank = {name: make_mask(specs[name], granularity, block) for name in masks}
+    for name, rival in rivals(blank, specs).items():
+        if isinstance(rival, FamilyMask):
+            alive = rival.family.alive(masks)
+            rival.set_bits(alive[torch.randperm(len(alive), generator=generator)] & rival.bits)
+            continue
+        rival.mask.copy_(masks[name])
+        bits, part = rival.bits, parts_of(rival, specs[name])
         for number in range(specs[name].parts):
             members = (part == number).nonzero()[:, 0]
             order = torch.randperm(len(members), generator=generator)
             bits[members] = bits[members[order]]
-        groups.set_bits(bits)
-        out[name] = groups.mask.clone()
-    return out
+        rival.set_bits(bits)
+    return {name: mask.mask.clone() for name, mask in blank.items()}
 
 
 def random_like(masks: Mapping[str, Tensor], seed: int, scope: str) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from overparam.errors import InputError
 from overparam.masks import mask_sha
+from overparam.path_family import PathFamily, Strand
 from overparam.prunable import ParamSpec
 from overparam.snapshot import Snapshot
 
@@ -152,6 +153,10 @@ def _spec(plain: Mapping[str, Any]) -> ParamSpec:
         paths=tuple(plain["paths"]),
         protected=plain["protected"],
         owners=tuple(plain["owners"]),
+        families=tuple(
+            PathFamily(**{**f, "strands": tuple(Strand(**s) for s in f["strands"])})
+            for f in plain.get("families", ())  # written since tickets of declared paths
+        ),
     )
 
 

@@ -6,17 +6,21 @@ is learned is what Vina misses.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from docking.learned.lean_net import MoleculeNet, PocketNet
+from docking.learned.lean_paths import living, molecule_sizes, path_cost, pocket_sizes, smaller
 from docking.learned.pair_field import PairField
 from docking.learned.pocket_graph import MoleculeGraph, PocketGraph
 from docking.learned.splines import RadialSplines
 from docking.terms import TERMS
+from overparam.path_family import PathFamily, Strand
+from overparam.prunable import declared
+from overparam.recipe import arguments, class_path
 
 
 class HybridScore(nn.Module):
@@ -95,3 +99,45 @@ class HybridScore(nn.Module):
     def temperature_now(self) -> float:
         """What Vina's energy is divided by after training, kcal/mol."""
         return float(self.log_temperature.exp())
+
+    def path_families(self) -> list[PathFamily]:
+        """The channels of the field, which both networks speak; the rest they name themselves."""
+        heads = ["pocket.readout.weight", "pocket.readout.bias"]
+        heads += [f"pocket.mix.{d}.weight" for d in range(self.pocket.degree)]
+        emitted = [Strand(name, width=self.pocket.radial) for name in heads]
+        read = [Strand(f"molecule.readout.{part}", factor=1) for part in ("weight", "bias")]
+        # Coefficients fit no cache: their eight passes are what a channel costs.
+        moved = 8 * self.pocket.radial * (self.pocket.degree + 1) ** 2
+        widths = [int(mix.weight.shape[1]) for mix in self.pocket.mix]  # type: ignore[index]
+        directed = sum(width * (2 * d + 3) for d, width in enumerate(widths))
+        made = self.pocket.radial * (self.pocket.width + directed)
+        cost = path_cost(moved, made)
+        return [PathFamily("channels", self.pocket.channels, (*emitted, *read), cost)]
+
+    def compacted(self) -> "HybridScore":
+        """A smaller score of equal values: paths that own nothing but zeros left out."""
+        families = declared(self)
+        kept = living(self, families.values())
+        channels = len(kept["channels"])
+        pocket = pocket_sizes(self.pocket, _under("pocket", kept))
+        molecule = molecule_sizes(self.molecule, _under("molecule", kept))
+        changes = {
+            name: {
+                "class_path": class_path(type(net)),
+                "init_args": arguments(net) | sizes | {"channels": channels},
+            }
+            for name, net, sizes in (
+                ("pocket", self.pocket, pocket),
+                ("molecule", self.molecule, molecule),
+            )
+        }
+        made = smaller(self, families.values(), kept, changes)
+        with torch.no_grad():  # readouts are divided by the root of their number
+            for parameter in made.molecule.readout.parameters():
+                parameter.mul_(math.sqrt(channels / self.pocket.channels))
+        return made
+
+
+def _under(name: str, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{name}."
+    return {k.removeprefix(start): v for k, v in kept.items() if k.startswith(start)}

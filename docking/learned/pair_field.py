@@ -46,8 +46,8 @@ class PairField:
     @cached_property
     def _polynomials(self) -> Float[Tensor, "q m k mono"]:
         """The coefficients with harmonics as polynomials, channels first."""
-        harmonics = torch.as_tensor(monomials(self.lmax)[0]).float()
-        return (self.coefficients.detach().float() @ harmonics).transpose(0, 1).contiguous()
+        harmonics = torch.as_tensor(monomials(self.lmax)[0]).to(self.coefficients)
+        return (self.coefficients.detach() @ harmonics).transpose(0, 1).contiguous()
 
     def scores(self, A: Float[Tensor, "n q"], x: Float[Tensor, "p n 3"]) -> Float[Tensor, " p"]:
         """Score of each pose, an exact sum over pairs; differentiable in everything."""
@@ -70,7 +70,7 @@ class PairField:
         chosen = np.flatnonzero(near.all(1))
         some = self._polynomials[:, chosen]
         exponents = monomials(self.lmax)[1]
-        weights = (A.detach().float() @ some.flatten(1)).view(len(A), *some.shape[1:]).numpy()
+        weights = (A.detach().to(some) @ some.flatten(1)).view(len(A), *some.shape[1:]).numpy()
         width = (basis.cutoff - basis.start) / (basis.count + 1)
         radial = RadialRange(basis.count, basis.start, width, basis.cutoff)
         out = np.zeros(len(poses))

@@ -139,7 +139,7 @@ def field_sums(x, y, weights, exponents, radial, out):
     Args:
         x: Poses ``(p, n, 3)``, angstrom.
         y: Emitting atoms ``(m, 3)``.
-        weights: ``(n, m, k, mono)``, float32.
+        weights: ``(n, m, k, mono)``, float32 or float64.
         exponents: ``(mono, 3)``, at most 3 each, the constant first.
         radial: ``RadialRange``.
         out: Zeros ``(p,)``, filled.
