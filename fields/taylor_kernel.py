@@ -158,6 +158,6 @@ def _pull(slope, bend, third, slopes, second, weights, value_hat, slopes_hat, se
                 second_hat[i, row, j] *= slope[row, j]
 
 
-def _arrays(*tensors: Tensor) -> list[np.ndarray[Any, Any]]:
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     """Hand the tensors' memory over; what is not contiguous is copied."""
     return [tensor.detach().contiguous().numpy() for tensor in tensors]

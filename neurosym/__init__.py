@@ -1,4 +1,4 @@
-"""Programs inside networks: typed languages, their programs, search, verification, export."""
+"""Programs inside networks: typed languages, search, verification; models in a later release."""
 
 import importlib
 import sys
